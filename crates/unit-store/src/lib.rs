@@ -1,0 +1,51 @@
+//! An on-disk store for finished compile units.
+//!
+//! The store is a directory, the *root*, that many builds read and that one user's builds may
+//! fill at the same time. It knows nothing of the tool that compiles: a unit is a [`Key`], a
+//! directory of output files and a [`Record`] that commits it.
+//!
+//! # Layout
+//!
+//! ```text
+//! <root>/
+//!     CACHEDIR.TAG                tells backup tools to skip the directory
+//!     root.json                   format version; what makes a directory a root
+//!     units/<name>/<key>/<n>/     one finished unit and nothing else
+//!         out/                    what the unit produced
+//!         run/                    output streams of a unit that was executed
+//!         messages                diagnostics to replay
+//!         key.json                what the key was made of, for explanations only
+//!         unit.json               the record; written last, by rename
+//!     locks/<key>                 only where units are built; never needed to read
+//! ```
+//!
+//! `<n>` tells apart the variants of one key: builds that were given the same inputs beforehand,
+//! but observed other environment variables or files, or were made against other builds of their
+//! dependencies. A directory without `unit.json` is not finished and is invisible to readers.
+//!
+//! # What goes where
+//!
+//! | part | question it answers |
+//! |---|---|
+//! | [`Key`] | could this unit be the one? Everything that is known before it is built |
+//! | [`Observed`] | does the rest of the world look as it did? What is known only afterwards |
+//! | [`Digest`] as identity | is this the very build that a dependent was made against? |
+//! | [`select()`] | which of the candidates fit together, so that most units are reused? |
+//!
+//! Nothing here looks at modification times, and nothing writes unless it holds a [`KeyLock`].
+
+mod digest;
+mod key;
+mod lock;
+mod observe;
+mod record;
+mod root;
+mod select;
+
+pub use digest::{Digest, ParseDigestError, mentions_path, without_path};
+pub use key::{Key, KeyBuilder};
+pub use lock::KeyLock;
+pub use observe::{Environment, FileDigests};
+pub use record::{Dependency, Observed, Output, Record, RecordError, scan_outputs};
+pub use root::{Candidate, FORMAT, Root, RootError, WriteError, is_unit_path};
+pub use select::{Node, Offer, select};

@@ -1,0 +1,45 @@
+//! Locks of keys that are being built.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::path::Path;
+
+/// The right to build one key in one root. Released when dropped, and by the operating system
+/// when the process ends in whatever way.
+#[derive(Debug)]
+pub struct KeyLock {
+    /// `None` where the file system has no locks. Builders then never share a directory, and what
+    /// they publish is complete, but a unit may be built twice.
+    file: Option<File>,
+}
+
+impl KeyLock {
+    /// Takes the lock, or returns `None` if another builder holds it.
+    ///
+    /// `locking` is false where locks are known not to work or to hang.
+    pub(crate) fn try_acquire(path: &Path, locking: bool) -> io::Result<Option<KeyLock>> {
+        if !locking {
+            return Ok(Some(KeyLock { file: None }));
+        }
+        // The file stays when the lock is released: a builder that had just opened it would hold
+        // a lock on a name that is gone, and another one a lock on its successor.
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(KeyLock { file: Some(file) })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
+                Ok(Some(KeyLock { file: None }))
+            }
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    /// Whether other builders of the key are really kept out.
+    pub(crate) fn is_exclusive(&self) -> bool {
+        self.file.is_some()
+    }
+}

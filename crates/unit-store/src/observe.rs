@@ -1,0 +1,83 @@
+//! Inputs that are known only after a unit was built.
+
+use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::{Digest, Observed};
+
+/// The environment in which a unit would be built now.
+pub trait Environment {
+    /// The value of the variable `name` as the unit's compiler or script would see it.
+    fn var(&self, name: &str) -> Option<OsString>;
+}
+
+impl<F: Fn(&str) -> Option<OsString>> Environment for F {
+    fn var(&self, name: &str) -> Option<OsString> {
+        self(name)
+    }
+}
+
+/// Digests of files that were looked at in this build, so that each is read once.
+#[derive(Debug, Default)]
+pub struct FileDigests(HashMap<PathBuf, Option<Digest>>);
+
+impl FileDigests {
+    /// Digest of the file or directory tree at `path`, `None` if there is nothing or it can't be
+    /// read.
+    pub fn get(&mut self, path: &Path) -> Option<Digest> {
+        if let Some(digest) = self.0.get(path) {
+            return *digest;
+        }
+        let digest = Digest::of_tree(path).ok();
+        self.0.insert(path.to_owned(), digest);
+        digest
+    }
+}
+
+impl Observed {
+    /// Notes that the variable `name` had `value`, or was not set.
+    pub fn env(name: &str, value: Option<&OsStr>) -> Observed {
+        Observed::Env {
+            name: name.to_owned(),
+            value: value.map(digest_of_value),
+        }
+    }
+
+    /// Notes the present contents of the file or directory at `path`.
+    ///
+    /// # Errors
+    ///
+    /// `path` exists and can't be read.
+    pub fn file(path: &Path) -> io::Result<Observed> {
+        let digest = match Digest::of_tree(path) {
+            Ok(digest) => Some(digest),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        Ok(Observed::File {
+            path: path.to_owned(),
+            digest,
+        })
+    }
+
+    /// Whether a unit in `dir` that was built with this input would be built with the same now.
+    pub fn holds(
+        &self,
+        dir: &Path,
+        environment: &impl Environment,
+        files: &mut FileDigests,
+    ) -> bool {
+        match self {
+            Observed::Env { name, value } => environment.var(name).as_deref().map(digest_of_value) == *value,
+            Observed::File { path, digest } => files.get(path) == *digest,
+            Observed::Location { path } => path == dir,
+        }
+    }
+}
+
+/// Records hold digests of values only: a variable may be a secret.
+fn digest_of_value(value: &OsStr) -> Digest {
+    Digest::of_bytes(value.as_encoded_bytes())
+}

@@ -1,0 +1,200 @@
+//! The record that commits a finished unit.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Digest, FORMAT, Key};
+
+/// What `unit.json` says of a finished unit.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Record {
+    /// The [`FORMAT`] that it was written in.
+    pub format: u32,
+    /// The unit's whole key.
+    pub key: Key,
+    /// What people call the unit: package, version and what was built of it.
+    pub unit: String,
+    /// What a dependent sees of the unit.
+    pub identity: Digest,
+    /// The builds that the unit was made against, one for each direct dependency.
+    pub dependencies: Vec<Dependency>,
+    /// Inputs that the unit was seen to read.
+    pub observed: Vec<Observed>,
+    /// Every file of the unit but the record.
+    pub outputs: Vec<Output>,
+}
+
+/// A build that a unit was made against.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Dependency {
+    /// The dependency's key.
+    pub key: Key,
+    /// The identity that the dependency had.
+    pub identity: Digest,
+}
+
+/// An input that is known only after a unit was built.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "kind")]
+pub enum Observed {
+    /// An environment variable, with the digest of its value or `None` if it was not set.
+    Env {
+        /// Name of the variable.
+        name: String,
+        /// Digest of its value.
+        value: Option<Digest>,
+    },
+    /// A file or directory, with the digest of its contents or `None` if it did not exist.
+    File {
+        /// Absolute path.
+        path: PathBuf,
+        /// Digest of the contents, see [`Digest::of_tree`].
+        digest: Option<Digest>,
+    },
+    /// The unit has its own directory's path in it, and is right only there.
+    Location {
+        /// Absolute path of the unit's directory.
+        path: PathBuf,
+    },
+}
+
+/// A file that a unit consists of.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Output {
+    /// Path in the unit's directory, with `/` between its parts.
+    pub path: String,
+    /// Size in bytes.
+    pub size: u64,
+    /// Digest of the contents, or of the target's name for a symbolic link.
+    pub digest: Digest,
+}
+
+/// Why a record can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// The file can't be read.
+    #[error("failed to read the record")]
+    Read(#[source] io::Error),
+    /// The file is not a record.
+    #[error("the record is damaged")]
+    Parse(#[source] serde_json::Error),
+    /// It was written by another version.
+    #[error("the record has format {0}, expected {FORMAT}")]
+    Format(u32),
+    /// It stands at the place of another key.
+    #[error("the record is of another unit, with key {0}")]
+    Key(Key),
+    /// A file of the unit is missing or has changed.
+    #[error("output `{path}` is missing or not a file of {size} bytes")]
+    Output {
+        /// The file, relative to the unit's directory.
+        path: String,
+        /// The size that it should have.
+        size: u64,
+    },
+}
+
+impl Record {
+    /// File name of the record in a unit's directory.
+    pub const FILE_NAME: &str = "unit.json";
+
+    /// Reads the record of the unit in `dir` and checks that it is of `key` and that all outputs
+    /// are there in their sizes.
+    ///
+    /// Returns `None` if there is no record, as for a unit that is being built.
+    ///
+    /// # Errors
+    ///
+    /// The unit looks finished, but can't be used.
+    pub fn read(dir: &Path, key: Key) -> Result<Option<Record>, RecordError> {
+        let bytes = match fs::read(dir.join(Record::FILE_NAME)) {
+            Ok(bytes) => bytes,
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+                ) =>
+            {
+                return Ok(None);
+            }
+            Err(error) => return Err(RecordError::Read(error)),
+        };
+        // The format first: everything else may look different in another one.
+        #[derive(Deserialize)]
+        struct Format {
+            format: u32,
+        }
+        let record: Record = match serde_json::from_slice(&bytes) {
+            Ok(record) => record,
+            Err(error) => {
+                return Err(match serde_json::from_slice(&bytes) {
+                    Ok(Format { format }) if format != FORMAT => RecordError::Format(format),
+                    _ => RecordError::Parse(error),
+                });
+            }
+        };
+        if record.format != FORMAT {
+            return Err(RecordError::Format(record.format));
+        }
+        if record.key != key {
+            return Err(RecordError::Key(record.key));
+        }
+        for output in &record.outputs {
+            if !output.is_present(dir) {
+                return Err(RecordError::Output {
+                    path: output.path.clone(),
+                    size: output.size,
+                });
+            }
+        }
+        Ok(Some(record))
+    }
+}
+
+impl Output {
+    fn is_present(&self, dir: &Path) -> bool {
+        fs::symlink_metadata(dir.join(&self.path))
+            .is_ok_and(|meta| meta.is_symlink() || (meta.is_file() && meta.len() == self.size))
+    }
+}
+
+/// Lists the files of the unit in `dir`, but for its record, with their digests.
+///
+/// # Errors
+///
+/// A file can't be read, or has a name that is not Unicode.
+pub fn scan_outputs(dir: &Path) -> io::Result<Vec<Output>> {
+    let mut outputs = Vec::new();
+    scan(dir, "", &mut outputs)?;
+    outputs.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(outputs)
+}
+
+fn scan(dir: &Path, prefix: &str, outputs: &mut Vec<Output>) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let name = entry.file_name().into_string().map_err(|name| {
+            io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("file name `{}` is not Unicode", name.display()),
+            )
+        })?;
+        let path = format!("{prefix}{name}");
+        let file_type = entry.file_type()?;
+        if file_type.is_dir() {
+            scan(&entry.path(), &format!("{path}/"), outputs)?;
+            continue;
+        }
+        let (digest, size) = if file_type.is_symlink() {
+            let target = fs::read_link(entry.path())?;
+            (Digest::of_bytes(target.as_os_str().as_encoded_bytes()), 0)
+        } else {
+            Digest::of_file(&entry.path())?
+        };
+        outputs.push(Output { path, size, digest });
+    }
+    Ok(())
+}

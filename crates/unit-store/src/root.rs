@@ -1,0 +1,295 @@
+//! Roots: directories that hold units.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::process;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Key, KeyLock, Record, RecordError};
+
+/// Version of everything that this crate writes, and of how keys are encoded.
+pub const FORMAT: u32 = 1;
+
+const ROOT_FILE: &str = "root.json";
+const TAG_FILE: &str = "CACHEDIR.TAG";
+/// See <https://bford.info/cachedir/>.
+const TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n\
+    # This file is a cache directory tag created by cargo.\n\
+    # For information about cache directory tags see https://bford.info/cachedir/\n";
+
+/// An artifact root.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Root {
+    path: PathBuf,
+}
+
+/// A finished unit that has the key that was asked for.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    /// The unit's directory.
+    pub dir: PathBuf,
+    /// Its record.
+    pub record: Record,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct RootFile {
+    format: u32,
+    created_by: String,
+}
+
+/// Why a directory can't be used as a root.
+#[derive(Debug, thiserror::Error)]
+pub enum RootError {
+    /// There is nothing at the path.
+    #[error("directory does not exist")]
+    Missing,
+    /// There is something, but not a directory.
+    #[error("not a directory")]
+    NotADirectory,
+    /// There is a directory that was not made as a root.
+    #[error("no `{ROOT_FILE}` in it, which every artifact root has")]
+    NotARoot,
+    /// The root's description can't be read or understood.
+    #[error("its `{ROOT_FILE}` is damaged or can't be read")]
+    Damaged(#[source] io::Error),
+    /// The root was made by another version.
+    #[error("it has format {0}, expected {FORMAT}")]
+    Format(u32),
+    /// A root was to be made of a directory in which somebody keeps something else.
+    #[error("it is neither empty nor an artifact root")]
+    Foreign,
+    /// The file system refused.
+    #[error("failed to create it")]
+    Create(#[source] io::Error),
+}
+
+/// Why nothing can be written to a root.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to write to `{}`", path.display())]
+pub struct WriteError {
+    path: PathBuf,
+    #[source]
+    source: io::Error,
+}
+
+impl WriteError {
+    fn new(path: &Path) -> impl FnOnce(io::Error) -> WriteError {
+        move |source| WriteError {
+            path: path.to_owned(),
+            source,
+        }
+    }
+}
+
+impl Root {
+    /// Opens the root at `path` for reading.
+    ///
+    /// # Errors
+    ///
+    /// There is no root that this version understands.
+    pub fn open(path: &Path) -> Result<Root, RootError> {
+        let bytes = match fs::read(path.join(ROOT_FILE)) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                return Err(match fs::metadata(path) {
+                    Ok(meta) if !meta.is_dir() => RootError::NotADirectory,
+                    Err(missing) if missing.kind() == io::ErrorKind::NotFound => RootError::Missing,
+                    Ok(_) if error.kind() == io::ErrorKind::NotFound => RootError::NotARoot,
+                    _ => RootError::Damaged(error),
+                });
+            }
+        };
+        let file: RootFile = serde_json::from_slice(&bytes)
+            .map_err(|error| RootError::Damaged(io::Error::from(error)))?;
+        if file.format != FORMAT {
+            return Err(RootError::Format(file.format));
+        }
+        Ok(Root {
+            path: path.to_owned(),
+        })
+    }
+
+    /// Opens the root at `path`, and makes one if there is nothing or an empty directory.
+    ///
+    /// `created_by` is noted in it for people to read. Several processes may do this at once.
+    ///
+    /// # Errors
+    ///
+    /// There is something else at `path`, or the file system refuses.
+    pub fn create(path: &Path, created_by: &str) -> Result<Root, RootError> {
+        match Root::open(path) {
+            Err(RootError::Missing) => {}
+            // A process that is making the root right now has not written `root.json` yet.
+            Err(RootError::NotARoot) => {
+                let is_ours = |entry: io::Result<fs::DirEntry>| {
+                    entry.is_ok_and(|entry| {
+                        let name = entry.file_name();
+                        let name = name.to_string_lossy();
+                        name == TAG_FILE || name == ROOT_FILE || name.starts_with(".root.json.")
+                    })
+                };
+                if !fs::read_dir(path).map_err(RootError::Create)?.all(is_ours) {
+                    return Err(RootError::Foreign);
+                }
+            }
+            result => return result,
+        }
+        fs::create_dir_all(path).map_err(RootError::Create)?;
+        fs::write(path.join(TAG_FILE), TAG).map_err(RootError::Create)?;
+        let file = RootFile {
+            format: FORMAT,
+            created_by: created_by.to_owned(),
+        };
+        write_by_rename(path, ROOT_FILE, &to_json(&file)).map_err(RootError::Create)?;
+        Ok(Root {
+            path: path.to_owned(),
+        })
+    }
+
+    /// Where the root is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Directory of the variants of `key`. `name` is for people, and part of the path only.
+    fn key_dir(&self, name: &str, key: Key) -> PathBuf {
+        let mut dir = self.path.join("units");
+        dir.push(name);
+        dir.push(key.dir_name());
+        dir
+    }
+
+    /// Finished variants of `key`, in the order in which they were built, and those that look
+    /// finished but are broken, each with its directory.
+    pub fn candidates(
+        &self,
+        name: &str,
+        key: Key,
+    ) -> (Vec<Candidate>, Vec<(PathBuf, RecordError)>) {
+        let dir = self.key_dir(name, key);
+        let mut candidates = Vec::new();
+        let mut broken = Vec::new();
+        for number in variants(&dir) {
+            let dir = dir.join(number.to_string());
+            match Record::read(&dir, key) {
+                Ok(Some(record)) => candidates.push(Candidate { dir, record }),
+                Ok(None) => {}
+                Err(error) => broken.push((dir, error)),
+            }
+        }
+        (candidates, broken)
+    }
+
+    /// Takes the lock that a builder of `key` needs, or returns `None` if another one holds it.
+    ///
+    /// Pass `locking = false` on file systems whose locks don't work.
+    ///
+    /// # Errors
+    ///
+    /// The root can't be written.
+    pub fn try_lock(&self, key: Key, locking: bool) -> Result<Option<KeyLock>, WriteError> {
+        let dir = self.path.join("locks");
+        let path = dir.join(key.dir_name());
+        if locking {
+            fs::create_dir_all(&dir).map_err(WriteError::new(&dir))?;
+        }
+        KeyLock::try_acquire(&path, locking).map_err(WriteError::new(&path))
+    }
+
+    /// Makes a new, empty directory for a variant of `key`, and removes what builders that did
+    /// not finish left behind.
+    ///
+    /// # Errors
+    ///
+    /// The root can't be written.
+    pub fn begin(&self, name: &str, key: Key, lock: &KeyLock) -> Result<PathBuf, WriteError> {
+        let key_dir = self.key_dir(name, key);
+        fs::create_dir_all(&key_dir).map_err(WriteError::new(&key_dir))?;
+        if lock.is_exclusive() {
+            for number in variants(&key_dir) {
+                let dir = key_dir.join(number.to_string());
+                // A broken unit goes as well: nobody takes it for finished.
+                if !matches!(Record::read(&dir, key), Ok(Some(_))) {
+                    fs::remove_dir_all(&dir).map_err(WriteError::new(&dir))?;
+                }
+            }
+        }
+        let mut number = 0;
+        loop {
+            let dir = key_dir.join(number.to_string());
+            match fs::create_dir(&dir) {
+                Ok(()) => return Ok(dir),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
+                Err(error) => return Err(WriteError::new(&dir)(error)),
+            }
+        }
+    }
+
+    /// Commits the unit in `dir`, which [`Root::begin`] made: from now on readers see it.
+    ///
+    /// `fields` is what the key was made of.
+    ///
+    /// # Errors
+    ///
+    /// The root can't be written. The unit is not committed then.
+    pub fn commit(
+        &self,
+        dir: &Path,
+        record: &Record,
+        fields: &[(&'static str, String)],
+    ) -> Result<(), WriteError> {
+        let fields_path = dir.join("key.json");
+        fs::write(&fields_path, to_json(&fields)).map_err(WriteError::new(&fields_path))?;
+        write_by_rename(dir, Record::FILE_NAME, &to_json(record)).map_err(WriteError::new(dir))
+    }
+}
+
+/// Whether `path` is in the outputs of a unit of some root, going by its parts only.
+pub fn is_unit_path(path: &Path) -> bool {
+    let parts: Vec<_> = path
+        .components()
+        .map(|part| part.as_os_str().to_str().unwrap_or_default())
+        .collect();
+    parts.windows(5).any(|parts| {
+        let [units, _, key, number, out] = parts else {
+            return false;
+        };
+        *units == "units"
+            && key.len() == 32
+            && key.bytes().all(|byte| byte.is_ascii_hexdigit())
+            && number.parse::<u32>().is_ok()
+            && *out == "out"
+    })
+}
+
+/// Numbers of the variants in a key's directory, in ascending order.
+fn variants(key_dir: &Path) -> Vec<u32> {
+    let mut numbers: Vec<u32> = fs::read_dir(key_dir)
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .collect();
+    numbers.sort_unstable();
+    numbers
+}
+
+fn to_json(value: &impl Serialize) -> Vec<u8> {
+    // The types of this crate have string keys only and no fallible serializers.
+    serde_json::to_vec(value).expect("plain data is always valid JSON")
+}
+
+/// Writes a file so that readers see either nothing or all of it.
+fn write_by_rename(dir: &Path, name: &str, contents: &[u8]) -> io::Result<()> {
+    let temporary = dir.join(format!(".{name}.{}", process::id()));
+    let result = fs::File::create(&temporary)
+        .and_then(|mut file| file.write_all(contents))
+        .and_then(|()| fs::rename(&temporary, dir.join(name)));
+    if result.is_err() {
+        let _ = fs::remove_file(&temporary);
+    }
+    result
+}

@@ -1,0 +1,247 @@
+//! What a unit's key is made of.
+//!
+//! Everything that is known before a unit is built and that can change what it produces. A thing
+//! that is left out here is a wrong hit, so types whose fields may become more are taken apart
+//! without `..`: an upstream release that adds one does not compile until it has been placed.
+//!
+//! Paths are left out, so that a root can be used elsewhere. Where a path does get into an
+//! artifact it is an observed input, see [`super::observe`].
+
+use std::path::Path;
+
+use itertools::Itertools as _;
+use unit_store::{Digest, Key, KeyBuilder};
+
+use crate::core::Package;
+use crate::core::compiler::unit::UnitInner;
+use crate::core::compiler::unit_graph::UnitDep;
+use crate::core::compiler::{BuildRunner, CompileMode, Unit};
+use crate::core::profiles::Profile;
+use crate::util;
+use crate::util::errors::CargoResult;
+
+/// The fields that are the same for all units of a build.
+pub(super) struct Common(Vec<(&'static str, String)>);
+
+impl Common {
+    pub fn new(build_runner: &BuildRunner<'_, '_>) -> CargoResult<Common> {
+        let gctx = build_runner.bcx.gctx;
+        let rustc = build_runner.bcx.rustc();
+        let env = gctx
+            .env_config()?
+            .iter()
+            .map(|(name, value)| format!("{name}={value:?}"))
+            .sorted()
+            .join("\n");
+        Ok(Common(vec![
+            ("rustc", rustc.verbose_version.clone()),
+            ("wrapper", path(rustc.wrapper.as_deref())),
+            // rustc itself reads it, for every crate.
+            (
+                "rustc-bootstrap",
+                optional(gctx.get_env("RUSTC_BOOTSTRAP").ok()),
+            ),
+            ("env", env),
+            ("unstable", format!("{:?}", gctx.cli_unstable())),
+        ]))
+    }
+}
+
+/// What of a package's source can differ under one name and version, or `None` if its contents
+/// are not known to stay the same.
+pub(super) fn source(pkg: &Package) -> Option<String> {
+    let source_id = pkg.package_id().source_id();
+    // Of a directory source it is the list of all files' checksums.
+    let listed = std::fs::read(pkg.root().join(".cargo-checksum.json"))
+        .ok()
+        .map(|contents| Digest::of_bytes(contents).to_string());
+    let fixed = if source_id.is_git() {
+        source_id.precise_git_fragment()
+    } else if source_id.is_registry() {
+        pkg.summary().checksum()
+    } else {
+        return None;
+    };
+    if fixed.is_none() && listed.is_none() {
+        return None;
+    }
+    Some(format!(
+        "{} {} {}",
+        source_id.as_url(),
+        optional(fixed),
+        optional(listed.as_deref())
+    ))
+}
+
+/// Encodes `unit`. `dependencies` are the keys of its dependencies, in the unit graph's order.
+pub(super) fn encode(
+    build_runner: &BuildRunner<'_, '_>,
+    common: &Common,
+    unit: &Unit,
+    source: &str,
+    dependencies: &[Key],
+) -> CargoResult<KeyBuilder> {
+    let UnitInner {
+        pkg,
+        target,
+        profile,
+        kind,
+        mode,
+        features,
+        rustflags,
+        // Documentation is not in roots.
+        rustdocflags: _,
+        // A script that is overridden is not run.
+        links_overrides: _,
+        // Artifact dependencies and the standard library are not in roots.
+        artifact: _,
+        is_std: _,
+        // Tells units apart that have other dependencies. Their keys do.
+        dep_hash: _,
+        // Selects features.
+        artifact_target_for_features: _,
+        // Such a unit is not built.
+        skip_non_compile_time_dep: _,
+    } = &**unit;
+
+    let mut key = KeyBuilder::new();
+    for (name, value) in &common.0 {
+        key.field(name, value);
+    }
+    key.field("package", format_args!("{} {}", pkg.name(), pkg.version()))
+        .field("source", source)
+        // Covers source path, kind, name, crate types, edition and the rest of a target's table.
+        .field("target", util::to_hex(util::hash_u64(target)))
+        .field("target-kind", target.kind().description())
+        .field("target-name", target.name())
+        .field("edition", target.edition())
+        .field("mode", mode_name(*mode))
+        .field("for-host", kind.is_host())
+        .field(
+            "compile-target",
+            build_runner.bcx.target_data.short_name(kind),
+        )
+        .field("compile-target-spec", kind.fingerprint_hash())
+        .list("features", features)
+        .list("declared-features", pkg.summary().features().keys())
+        .list("rustflags", rustflags.iter())
+        .list("lints", pkg.manifest().lint_rustflags())
+        .field("hints", format_args!("{:?}", pkg.hints()))
+        .list(
+            "extra-args",
+            build_runner.bcx.extra_args_for(unit).into_iter().flatten(),
+        )
+        .field("lto", format_args!("{:?}", build_runner.lto[unit]))
+        .field("primary", build_runner.is_primary_package(unit));
+    encode_profile(&mut key, profile, *mode);
+
+    let gctx = build_runner.bcx.gctx;
+    // Scripts may run a linker of their own, and are told which one.
+    if links(unit) || mode.is_run_custom_build() {
+        let compilation = &build_runner.compilation;
+        let linker = if target.for_host() && !gctx.target_applies_to_host()? {
+            compilation.host_linker()
+        } else {
+            compilation.target_linker(*kind)
+        };
+        key.field("linker", path(linker));
+    }
+
+    // The names that Cargo gives to symbols and files. They follow from the above, but for what
+    // upstream may come to hash as well.
+    let metadata = build_runner.files().metadata(unit);
+    key.field("metadata", metadata.c_metadata())
+        .field("unit-id", metadata.unit_id())
+        .field("extra-filename", metadata.c_extra_filename().is_some());
+
+    let edges = (build_runner.unit_deps(unit).iter().zip(dependencies))
+        .map(|(dependency, key)| encode_edge(dependency, key))
+        .sorted();
+    key.list("dependencies", edges);
+    Ok(key)
+}
+
+fn encode_edge(dependency: &UnitDep, key: &Key) -> String {
+    let UnitDep {
+        // By its key.
+        unit: _,
+        // Not to be used once the unit graph is there.
+        unit_for: _,
+        extern_crate_name,
+        dep_name,
+        public,
+        noprelude,
+    } = dependency;
+    let dep_name = optional(dep_name.as_deref());
+    format!("{extern_crate_name} {key} {dep_name} {public} {noprelude}")
+}
+
+fn encode_profile(key: &mut KeyBuilder, profile: &Profile, mode: CompileMode) {
+    let Profile {
+        // For people.
+        name: _,
+        opt_level,
+        root,
+        // Per unit, see `lto` above.
+        lto: _,
+        codegen_backend,
+        codegen_units,
+        debuginfo,
+        split_debuginfo,
+        debug_assertions,
+        overflow_checks,
+        rpath,
+        incremental,
+        panic,
+        strip,
+        rustflags,
+        trim_paths,
+        hint_mostly_unused,
+    } = profile;
+    key.field("opt-level", opt_level)
+        .field("codegen-backend", optional(codegen_backend.as_deref()))
+        .field("codegen-units", format_args!("{codegen_units:?}"))
+        .field("debuginfo", format_args!("{:?}", debuginfo.into_inner()))
+        .field("split-debuginfo", optional(split_debuginfo.as_deref()))
+        .field("debug-assertions", debug_assertions)
+        .field("overflow-checks", overflow_checks)
+        .field("rpath", rpath)
+        .field("incremental", incremental)
+        .field("panic", panic)
+        .field("strip", format_args!("{:?}", strip.into_inner()))
+        .list("profile-rustflags", rustflags)
+        .field("trim-paths", format_args!("{trim_paths:?}"))
+        .field("hint-mostly-unused", format_args!("{hint_mostly_unused:?}"));
+    // Scripts see it as `PROFILE`. It doesn't reach rustc.
+    if mode.is_run_custom_build() {
+        key.field("profile-root", format_args!("{root:?}"));
+    }
+}
+
+/// Whether building `unit` runs a linker.
+fn links(unit: &Unit) -> bool {
+    unit.mode == CompileMode::Build && unit.requires_upstream_objects()
+}
+
+fn mode_name(mode: CompileMode) -> &'static str {
+    match mode {
+        CompileMode::Test => "test",
+        CompileMode::Build => "build",
+        CompileMode::Check { test: false } => "check",
+        CompileMode::Check { test: true } => "check-test",
+        CompileMode::Doc => "doc",
+        CompileMode::Doctest => "doctest",
+        CompileMode::Docscrape => "docscrape",
+        CompileMode::RunCustomBuild => "run-custom-build",
+    }
+}
+
+fn path(path: Option<&Path>) -> String {
+    // Not `display`, which shows different bytes alike where they are not Unicode.
+    path.map_or_else(|| "-".to_owned(), |path| format!("{path:?}"))
+}
+
+/// Tells an empty value from none.
+fn optional(value: Option<&str>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| format!("={value}"))
+}

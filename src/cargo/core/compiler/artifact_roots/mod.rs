@@ -1,0 +1,399 @@
+//! Artifact roots: finished units from elsewhere, used where they are.
+//!
+//! Two settings bring this module to life, see [`settings`]: *search roots* are looked in and
+//! never written, the *deps dir* is a root that builds fill. Without them an [`ArtifactRoots`] is
+//! empty, and every question to it is answered as if upstream had not asked.
+//!
+//! # Which units
+//!
+//! A unit is *shareable* if its source can't change under the same name and version and all its
+//! dependencies are shareable, see [`plan`]. Workspace members and path dependencies are not, and
+//! neither is what depends on them.
+//!
+//! # When a unit is taken
+//!
+//! | question | answered by | when |
+//! |---|---|---|
+//! | same inputs? | the key, [`key`] | while the build is planned |
+//! | same surroundings? | observed inputs, [`observe`] | when a candidate is found |
+//! | made against the same builds of its dependencies? | identities | when candidates are selected |
+//!
+//! The identity of a unit is a digest of what dependents see of it *and* of its dependencies'
+//! identities. The latter matters where a dependent of a dependent links: another build of a
+//! native library need not change a single `.rmeta`.
+//!
+//! # Two points in time
+//!
+//! Units that are found while planning are `Fresh` to the rest of Cargo. Units that are to be built
+//! into the deps dir, and all that depend on them, are *late*: their jobs are made when their
+//! dependencies are there, see [`start`]. Only then is it known against what they would be built,
+//! whether another process has built the same in the meantime, and where everything is. So no path
+//! has to be changed afterwards, and a member whose dependencies turn out as they were is fresh.
+//!
+//! # Limits
+//!
+//! - What a build script reads without saying so is not tracked, as in the rest of Cargo.
+//! - Contents of files in `OUT_DIR` other than `.rs` are taken to be movable.
+//! - `-Z` flags are all in the key, also those that don't matter to rustc.
+
+mod key;
+mod observe;
+mod plan;
+mod settings;
+mod start;
+mod target_dir;
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use anyhow::Context as _;
+use cargo_util::paths;
+use unit_store::{Dependency, Digest, FileDigests, Key, KeyBuilder, Root};
+
+use super::{BuildRunner, Executor, Unit};
+use crate::GlobalContext;
+use crate::core::compiler::CompileMode;
+use crate::util::errors::CargoResult;
+
+pub(super) use self::plan::plan;
+pub(super) use self::start::start;
+
+/// The line that `cargo -Vv` has for the patch set. Set-up provides the version.
+pub const VERSION_LINE: &str = concat!("cargo-roots: ", env!("CARGO_ROOTS_VERSION"), "\n");
+
+/// The artifact roots of a build and what is known of its units. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct ArtifactRoots(Option<Rc<RefCell<Inner>>>);
+
+struct Inner {
+    /// Where to look, in order.
+    sources: Vec<Source>,
+    /// What units of `sources` are built into.
+    deps_dir: Option<Root>,
+    /// Whether the deps dir is on a file system with working locks.
+    locking: bool,
+    entries: HashMap<Unit, Entry>,
+    /// Units whose jobs are made when their dependencies are there.
+    late: HashSet<Unit>,
+    executor: Option<Arc<dyn Executor>>,
+    environment: Arc<observe::Environment>,
+    files: FileDigests,
+    /// What was found in target directories of stock Cargo, which are looked at only once.
+    in_target_dirs: HashMap<Unit, Vec<Candidate>>,
+    /// Broken units that the user was told about.
+    warned: HashSet<PathBuf>,
+    /// Units that another process builds, since when, and whether the user was told.
+    waits: HashMap<Unit, (Instant, bool)>,
+    compiled: usize,
+}
+
+/// A place where units are looked for.
+enum Source {
+    Root(Root),
+    /// A target directory that stock Cargo wrote.
+    TargetDir(PathBuf),
+}
+
+impl Source {
+    fn path(&self) -> &Path {
+        match self {
+            Source::Root(root) => root.path(),
+            Source::TargetDir(path) => path,
+        }
+    }
+}
+
+/// Where the parts of a unit are.
+#[derive(Clone)]
+struct Places {
+    /// What belongs to the unit alone.
+    unit: PathBuf,
+    /// What it produced.
+    out: PathBuf,
+    /// Output of a build script.
+    run: PathBuf,
+    /// Diagnostics to replay.
+    messages: PathBuf,
+}
+
+impl Places {
+    fn in_root(dir: PathBuf) -> Places {
+        Places {
+            out: dir.join("out"),
+            run: dir.join("run"),
+            messages: dir.join("messages"),
+            unit: dir,
+        }
+    }
+}
+
+/// A finished unit whose key and observed inputs are right.
+#[derive(Clone)]
+struct Candidate {
+    /// Number of the source that it is in.
+    root: usize,
+    places: Places,
+    identity: Digest,
+    /// What it was made against, sorted.
+    dependencies: Vec<Dependency>,
+}
+
+/// A shareable unit.
+struct Entry {
+    key: Key,
+    /// What the key is made of.
+    fields: Arc<KeyBuilder>,
+    state: State,
+}
+
+enum State {
+    /// No root has it, and it is built in the project's target directory.
+    Local,
+    /// No root had it, and it is to be built into the deps dir.
+    Pending,
+    /// It is used from one of the roots.
+    Reused {
+        places: Places,
+        root: usize,
+        identity: Digest,
+    },
+    /// This process builds, or has built, it in the deps dir.
+    Built {
+        places: Places,
+        dependencies: Vec<Dependency>,
+        seen: start::Seen,
+        /// What dependents see of it, once that is known.
+        digest: Arc<OnceLock<Digest>>,
+    },
+}
+
+impl Inner {
+    fn places(&self, unit: &Unit) -> Option<&Places> {
+        match &self.entries.get(unit)?.state {
+            State::Local | State::Pending => None,
+            State::Reused { places, .. } | State::Built { places, .. } => Some(places),
+        }
+    }
+}
+
+impl ArtifactRoots {
+    fn place(&self, unit: &Unit, of: impl Fn(&Places) -> &PathBuf) -> Option<PathBuf> {
+        Some(of(self.0.as_ref()?.borrow().places(unit)?).clone())
+    }
+
+    /// Where `unit` is, if it is in a root.
+    pub fn dir(&self, unit: &Unit) -> Option<PathBuf> {
+        self.place(unit, |places| &places.unit)
+    }
+
+    /// Where the files are that `unit` produced, if it is in a root.
+    pub fn out_dir(&self, unit: &Unit) -> Option<PathBuf> {
+        self.place(unit, |places| &places.out)
+    }
+
+    /// Where the output of the build script `unit` is, if it is in a root.
+    pub fn run_dir(&self, unit: &Unit) -> Option<PathBuf> {
+        self.place(unit, |places| &places.run)
+    }
+
+    /// Where the diagnostics of `unit` are, if it is in a root.
+    pub fn messages(&self, unit: &Unit) -> Option<PathBuf> {
+        self.place(unit, |places| &places.messages)
+    }
+
+    /// Whether `unit` is in a root, or will be.
+    pub fn contains(&self, unit: &Unit) -> bool {
+        self.0.as_ref().is_some_and(|inner| {
+            inner
+                .borrow()
+                .entries
+                .get(unit)
+                .is_some_and(|entry| !matches!(entry.state, State::Local))
+        })
+    }
+
+    /// Whether it isn't known yet where `unit` will be.
+    pub fn is_pending(&self, unit: &Unit) -> bool {
+        self.contains(unit) && self.dir(unit).is_none()
+    }
+
+    /// Whether the job of `unit` is made by [`start`] and not now. `executor` is kept for that.
+    pub fn defers(&self, unit: &Unit, executor: &Arc<dyn Executor>) -> bool {
+        let Some(inner) = &self.0 else { return false };
+        let mut inner = inner.borrow_mut();
+        inner.executor.get_or_insert_with(|| Arc::clone(executor));
+        inner.late.contains(unit)
+    }
+
+    /// The identity of the build of `unit` that is used, if it is in a root. The unit is built as
+    /// far as its dependents need.
+    pub fn identity(&self, unit: &Unit) -> CargoResult<Option<Digest>> {
+        let Some(inner) = &self.0 else {
+            return Ok(None);
+        };
+        match inner.borrow().entries.get(unit).map(|entry| &entry.state) {
+            None | Some(State::Local | State::Pending) => Ok(None),
+            Some(State::Reused { identity, .. }) => Ok(Some(*identity)),
+            Some(State::Built {
+                places,
+                dependencies,
+                seen,
+                digest,
+            }) => {
+                let digest = match digest.get() {
+                    Some(digest) => *digest,
+                    None => {
+                        let new = seen.digest(places, &[]).with_context(|| {
+                            format!(
+                                "failed to read what was built in `{}`",
+                                places.out.display()
+                            )
+                        })?;
+                        *digest.get_or_init(|| new)
+                    }
+                };
+                Ok(Some(start::identity(digest, dependencies)))
+            }
+        }
+    }
+
+    /// Whether `unit` is taken from a root as it is. `None` if it is not in a root at all.
+    pub fn is_reused(&self, unit: &Unit) -> Option<bool> {
+        match &self.0.as_ref()?.borrow().entries.get(unit)?.state {
+            State::Local | State::Pending => None,
+            State::Reused { .. } => Some(true),
+            State::Built { .. } => Some(false),
+        }
+    }
+
+    /// Directories of all units in roots that `unit` depends on, for rustc to look for crates in.
+    pub fn search_dirs(&self, build_runner: &BuildRunner<'_, '_>, unit: &Unit) -> Vec<PathBuf> {
+        let Some(inner) = &self.0 else {
+            return Vec::new();
+        };
+        let inner = inner.borrow();
+        let mut seen = HashSet::new();
+        let mut dirs = Vec::new();
+        let mut stack = vec![unit];
+        while let Some(unit) = stack.pop() {
+            for dependency in build_runner.unit_deps(unit) {
+                let unit = &dependency.unit;
+                if !seen.insert(unit) {
+                    continue;
+                }
+                if unit.target.is_linkable()
+                    && !unit.target.is_custom_build()
+                    && let Some(places) = inner.places(unit)
+                {
+                    dirs.push(places.out.clone());
+                }
+                stack.push(unit);
+            }
+        }
+        dirs.sort();
+        // In a target directory they are all in one.
+        dirs.dedup();
+        dirs
+    }
+
+    /// How files of `unit` get to where the user expects them: like upstream's hard links, but
+    /// never sharing a file with a root, where changing the one would change the other.
+    pub fn uplift(&self, unit: &Unit) -> fn(&Path, &Path) -> CargoResult<()> {
+        if self.contains(unit) {
+            copy_out
+        } else {
+            |src, dst| paths::link_or_copy(src, dst)
+        }
+    }
+
+    /// Notes that the job of `unit` was started.
+    pub fn note_started(&self, unit: &Unit, is_fresh: bool) {
+        if let Some(inner) = &self.0
+            && !is_fresh
+            && !unit.mode.is_doc_test()
+        {
+            inner.borrow_mut().compiled += 1;
+        }
+    }
+
+    /// Tells the user where `unit` comes from, if it is reused. Returns whether it is.
+    pub fn report_reuse(&self, gctx: &GlobalContext, unit: &Unit) -> CargoResult<bool> {
+        let Some(inner) = &self.0 else {
+            return Ok(false);
+        };
+        let inner = inner.borrow();
+        let Some(State::Reused { root, .. }) = inner.entries.get(unit).map(|entry| &entry.state)
+        else {
+            return Ok(false);
+        };
+        let message = format!(
+            "{} from {}",
+            describe(unit),
+            inner.sources[*root].path().display()
+        );
+        gctx.shell()
+            .verbose(|shell| shell.status("Reused", &message))?;
+        Ok(true)
+    }
+
+    /// What the line that closes a build says in addition.
+    pub fn summary(&self) -> String {
+        let Some(inner) = &self.0 else {
+            return String::new();
+        };
+        let inner = inner.borrow();
+        let mut by_root = BTreeMap::<usize, usize>::new();
+        for entry in inner.entries.values() {
+            if let State::Reused { root, .. } = entry.state {
+                *by_root.entry(root).or_default() += 1;
+            }
+        }
+        let total: usize = by_root.values().sum();
+        let units = if total == 1 { "unit" } else { "units" };
+        let path = |root: usize| inner.sources[root].path().display().to_string();
+        let origins = match Vec::from_iter(by_root).as_slice() {
+            [] => String::new(),
+            [(root, _)] => format!(" from {}", path(*root)),
+            several => {
+                let parts: Vec<_> = several
+                    .iter()
+                    .map(|(root, count)| format!("{count} from {}", path(*root)))
+                    .collect();
+                format!(" ({})", parts.join(", "))
+            }
+        };
+        format!("; {total} {units} reused{origins}, {} compiled", inner.compiled)
+    }
+}
+
+/// What people call a unit.
+fn describe(unit: &Unit) -> String {
+    let what = match unit.mode {
+        CompileMode::RunCustomBuild => " (build script run)",
+        _ if unit.target.is_custom_build() => " (build script)",
+        CompileMode::Check { .. } => " (check)",
+        _ => "",
+    };
+    format!("{} v{}{what}", unit.pkg.name(), unit.pkg.version())
+}
+
+fn copy_out(src: &Path, dst: &Path) -> CargoResult<()> {
+    if src.parent() == dst.parent() {
+        // Another name in the unit itself: made when it was built.
+        return if dst.exists() {
+            Ok(())
+        } else {
+            paths::link_or_copy(src, dst)
+        };
+    }
+    // Not over an old file, which may be a hard link.
+    if dst.symlink_metadata().is_ok() {
+        paths::remove_file(dst)?;
+    }
+    paths::copy(src, dst)?;
+    Ok(())
+}

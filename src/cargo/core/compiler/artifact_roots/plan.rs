@@ -1,0 +1,278 @@
+//! Looking for units while a build is planned.
+
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use itertools::Itertools as _;
+use unit_store::{Dependency, Digest, Key, Node, Offer};
+
+use super::start::note_loader_path;
+use super::{
+    ArtifactRoots, Candidate, Entry, Inner, Places, Source, State, describe, key, observe,
+    settings, target_dir,
+};
+use crate::core::TargetKind;
+use crate::core::compiler::{BuildRunner, CompileMode, Unit};
+use crate::util::errors::CargoResult;
+use crate::util::flock::is_on_nfs_mount;
+
+/// Opens the roots, and selects for every unit of the build what can be taken from them.
+///
+/// Does nothing if no setting asks for it.
+pub(in crate::core::compiler) fn plan(build_runner: &mut BuildRunner<'_, '_>) -> CargoResult<()> {
+    let Some(settings) = settings::read(build_runner.bcx.ws)? else {
+        return Ok(());
+    };
+    let locking = !(settings.deps_dir.as_ref()).is_some_and(|root| is_on_nfs_mount(root.path()));
+    let mut inner = Inner {
+        sources: settings.sources,
+        deps_dir: settings.deps_dir,
+        locking,
+        entries: HashMap::new(),
+        late: HashSet::new(),
+        executor: None,
+        environment: Arc::new(observe::Environment::new(build_runner.bcx.gctx)?),
+        files: Default::default(),
+        in_target_dirs: HashMap::new(),
+        warned: HashSet::new(),
+        waits: HashMap::new(),
+        compiled: 0,
+    };
+
+    let order = topological_order(build_runner);
+    let common = key::Common::new(build_runner)?;
+    let mut shareable: Vec<Unit> = Vec::new();
+    let mut index = HashMap::new();
+    for unit in &order {
+        let Some(source) = shareable_source(build_runner, unit) else {
+            continue;
+        };
+        let dependencies: Option<Vec<Key>> = build_runner
+            .unit_deps(unit)
+            .iter()
+            .map(|dependency| Some(inner.entries.get(&dependency.unit)?.key))
+            .collect();
+        let Some(dependencies) = dependencies else {
+            continue;
+        };
+        let fields = key::encode(build_runner, &common, unit, &source, &dependencies)?;
+        let state = if inner.deps_dir.is_some() {
+            State::Pending
+        } else {
+            State::Local
+        };
+        let entry = Entry {
+            key: fields.key(),
+            fields: Arc::new(fields),
+            state,
+        };
+        inner.entries.insert(unit.clone(), entry);
+        index.insert(unit.clone(), shareable.len());
+        shareable.push(unit.clone());
+    }
+
+    for root in 0..inner.sources.len() {
+        let Source::TargetDir(dir) = &inner.sources[root] else {
+            continue;
+        };
+        let found = target_dir::candidates(build_runner, &inner, &shareable, root, dir)?;
+        for (unit, candidate) in found {
+            inner.in_target_dirs.entry(unit).or_default().push(candidate);
+        }
+    }
+
+    let mut candidates = Vec::with_capacity(shareable.len());
+    for unit in &shareable {
+        candidates.push(inner.candidates(build_runner, unit)?);
+    }
+    let nodes: Vec<Node<'_>> = (shareable.iter().zip(&candidates))
+        .map(|(unit, candidates)| Node {
+            key: inner.entries[unit].key,
+            dependencies: build_runner
+                .unit_deps(unit)
+                .iter()
+                .map(|dependency| index[&dependency.unit])
+                .collect(),
+            offers: candidates
+                .iter()
+                .map(|candidate| Offer {
+                    identity: candidate.identity,
+                    dependencies: &candidate.dependencies,
+                })
+                .collect(),
+        })
+        .collect();
+    let selection = unit_store::select(&nodes);
+    for ((unit, candidates), selected) in shareable.iter().zip(candidates).zip(selection) {
+        if let Some(selected) = selected {
+            let candidate = candidates.into_iter().nth(selected).expect("was offered");
+            inner.reuse(unit, candidate);
+        }
+    }
+
+    for unit in &order {
+        let is_late = matches!(
+            inner.entries.get(unit),
+            Some(Entry {
+                state: State::Pending,
+                ..
+            })
+        ) || build_runner
+            .unit_deps(unit)
+            .iter()
+            .any(|dependency| inner.late.contains(&dependency.unit));
+        if is_late {
+            inner.late.insert(unit.clone());
+        }
+    }
+    build_runner.artifact_roots = ArtifactRoots(Some(Rc::new(inner.into())));
+    for unit in &shareable {
+        note_loader_path(build_runner, unit);
+    }
+    Ok(())
+}
+
+impl Inner {
+    /// Builds of `unit` that any root has and whose observed inputs hold.
+    pub(super) fn candidates(
+        &mut self,
+        build_runner: &BuildRunner<'_, '_>,
+        unit: &Unit,
+    ) -> CargoResult<Vec<Candidate>> {
+        let gctx = build_runner.bcx.gctx;
+        let key = self.entries[unit].key;
+        let name = directory_name(unit);
+        let mut found = Vec::new();
+        for (number, source) in self.sources.iter().enumerate() {
+            let root = match source {
+                Source::Root(root) => root,
+                Source::TargetDir(_) => {
+                    let known = self.in_target_dirs.get(unit).into_iter().flatten();
+                    found.extend(known.filter(|found| found.root == number).cloned());
+                    continue;
+                }
+            };
+            let (candidates, broken) = root.candidates(&name, key);
+            for (dir, error) in broken {
+                if self.warned.insert(dir.clone()) {
+                    gctx.shell().warn(format!(
+                        "ignoring `{}` in `{}`: {error}",
+                        describe(unit),
+                        dir.display()
+                    ))?;
+                }
+            }
+            let environment = self.environment.of(&unit.pkg);
+            for candidate in candidates {
+                let holds = (candidate.record.observed.iter())
+                    .all(|input| input.holds(&candidate.dir, &environment, &mut self.files));
+                if holds {
+                    found.push(Candidate {
+                        root: number,
+                        places: Places::in_root(candidate.dir),
+                        identity: candidate.record.identity,
+                        dependencies: candidate.record.dependencies,
+                    });
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Takes a candidate.
+    pub(super) fn reuse(&mut self, unit: &Unit, candidate: Candidate) {
+        let entry = self.entries.get_mut(unit).expect("only for known units");
+        entry.state = State::Reused {
+            places: candidate.places,
+            root: candidate.root,
+            identity: candidate.identity,
+        };
+    }
+
+    /// The builds that `unit` would be made against now. All of its dependencies are in roots.
+    pub(super) fn dependencies(
+        &self,
+        build_runner: &BuildRunner<'_, '_>,
+        unit: &Unit,
+        identity: impl Fn(&Unit) -> CargoResult<Option<Digest>>,
+    ) -> CargoResult<Vec<Dependency>> {
+        let mut dependencies = Vec::new();
+        for dependency in build_runner.unit_deps(unit) {
+            let identity = identity(&dependency.unit)?.expect("dependencies come first");
+            let key = self.entries[&dependency.unit].key;
+            dependencies.push(Dependency { key, identity });
+        }
+        dependencies.sort_by_key(|dependency| (dependency.key, dependency.identity));
+        dependencies.dedup();
+        Ok(dependencies)
+    }
+}
+
+/// Name of the directory with all builds of a unit's package.
+pub(super) fn directory_name(unit: &Unit) -> String {
+    format!("{}-{}", unit.pkg.name(), unit.pkg.version())
+}
+
+/// What pins down the source of `unit`, if it may be in a root as far as itself is concerned.
+fn shareable_source(build_runner: &BuildRunner<'_, '_>, unit: &Unit) -> Option<String> {
+    let bcx = build_runner.bcx;
+    let is_known_rustc =
+        (bcx.rustc().commit_hash.as_deref()).is_some_and(|commit| commit != "unknown");
+    let is_shareable_mode = match unit.mode {
+        CompileMode::Build | CompileMode::Check { test: false } | CompileMode::RunCustomBuild => {
+            true
+        }
+        CompileMode::Check { test: true }
+        | CompileMode::Test
+        | CompileMode::Doc
+        | CompileMode::Doctest
+        | CompileMode::Docscrape => false,
+    };
+    let is_shareable_target = match unit.target.kind() {
+        TargetKind::Lib(_) | TargetKind::CustomBuild => true,
+        TargetKind::Bin
+        | TargetKind::Test
+        | TargetKind::Bench
+        | TargetKind::ExampleLib(_)
+        | TargetKind::ExampleBin => false,
+    };
+    let is_overridden = unit.mode.is_run_custom_build()
+        && (unit.pkg.manifest().links())
+            .is_some_and(|links| unit.links_overrides.contains_key(links));
+    if !is_known_rustc
+        || !is_shareable_mode
+        || !is_shareable_target
+        || is_overridden
+        || unit.is_local()
+        || unit.is_std
+        || unit.artifact.is_true()
+        || unit.skip_non_compile_time_dep
+        || unit.profile.incremental
+        || unit.pkg.manifest().metabuild().is_some()
+        || bcx.ws.is_member(&unit.pkg)
+    {
+        return None;
+    }
+    key::source(&unit.pkg)
+}
+
+/// All units of the build, dependencies before their dependents.
+fn topological_order(build_runner: &BuildRunner<'_, '_>) -> Vec<Unit> {
+    let mut order = Vec::new();
+    let mut seen = HashSet::new();
+    // Not recursive: graphs may be deep.
+    let mut stack = (build_runner.bcx.roots.iter().rev())
+        .map(|unit| (unit, false))
+        .collect_vec();
+    while let Some((unit, done)) = stack.pop() {
+        if done {
+            order.push(unit.clone());
+        } else if seen.insert(unit) {
+            stack.push((unit, true));
+            let dependencies = build_runner.unit_deps(unit).iter().rev();
+            stack.extend(dependencies.map(|dependency| (&dependency.unit, false)));
+        }
+    }
+    order
+}

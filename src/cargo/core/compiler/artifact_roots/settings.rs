@@ -1,0 +1,215 @@
+//! The settings: which roots there are.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use cargo_util::paths;
+use unit_store::{Root, RootError};
+
+use super::{Source, target_dir};
+use crate::core::Workspace;
+use crate::util::context::Definition;
+use crate::util::errors::CargoResult;
+use crate::util::try_canonicalize;
+
+const SEARCH_PATH_ENV: &str = "CARGO_SEARCH_PATH";
+const SEARCH_PATH_KEY_ENV: &str = "CARGO_BUILD_SEARCH_PATH";
+const SEARCH_PATH_KEY: &str = "build.search-path";
+const DEPS_TARGET_DIR_KEY: &str = "build.deps-target-dir";
+
+/// The roots that a build uses.
+pub(super) struct Settings {
+    /// Where to look, in order. The deps dir comes last.
+    pub sources: Vec<Source>,
+    /// The deps dir.
+    pub deps_dir: Option<Root>,
+}
+
+/// An entry of the search path, and where it was set.
+struct Entry {
+    path: PathBuf,
+    origin: &'static str,
+}
+
+/// Reads the settings and opens the roots. `None` if none of the settings is present.
+pub(super) fn read(ws: &Workspace<'_>) -> CargoResult<Option<Settings>> {
+    let entries = search_path(ws)?;
+    let deps_dir = deps_target_dir(ws)?;
+    if entries.is_none() && deps_dir.is_none() {
+        return Ok(None);
+    }
+
+    let gctx = ws.gctx();
+    let mut sources: Vec<Source> = Vec::new();
+    for Entry { path, origin } in entries.into_iter().flatten() {
+        if deps_dir.as_deref().is_some_and(|dir| is_same(dir, &path)) {
+            gctx.shell().warn(format!(
+                "`{}` is in `{origin}` and is `{DEPS_TARGET_DIR_KEY}` as well; \
+                 it is used as the latter and will be written to",
+                path.display()
+            ))?;
+            continue;
+        }
+        let real = try_canonicalize(&path).unwrap_or_else(|_| path.clone());
+        if sources.iter().any(|source| source.path() == real) {
+            continue;
+        }
+        match Root::open(&real) {
+            Ok(root) => sources.push(Source::Root(root)),
+            Err(RootError::NotARoot) if target_dir::is_target_dir(&real) => {
+                sources.push(Source::TargetDir(real));
+            }
+            Err(error @ (RootError::NotADirectory | RootError::NotARoot)) => {
+                return Err(anyhow::Error::new(error).context(format!(
+                    "`{}` in `{origin}` is not an artifact root",
+                    path.display()
+                )));
+            }
+            Err(error) => gctx.shell().warn(format!(
+                "ignoring `{}` in `{origin}`: {error}",
+                path.display()
+            ))?,
+        }
+    }
+
+    let mut root = None;
+    if let Some(dir) = deps_dir {
+        match Root::create(&dir, &format!("cargo {}", crate::version())) {
+            Ok(_) => {
+                // The real path, as for search roots, so that they can be told apart.
+                let dir = try_canonicalize(&dir).unwrap_or(dir);
+                root = Some(Root::open(&dir).map_err(|error| not_usable(&dir, error))?);
+            }
+            Err(error @ (RootError::Format(_) | RootError::Damaged(_))) => {
+                gctx.shell().warn(format!(
+                    "ignoring `{DEPS_TARGET_DIR_KEY}` (`{}`): {error}",
+                    dir.display()
+                ))?;
+            }
+            Err(error) => return Err(not_usable(&dir, error)),
+        }
+    }
+    sources.extend(root.clone().map(Source::Root));
+    Ok(Some(Settings {
+        sources,
+        deps_dir: root,
+    }))
+}
+
+fn not_usable(dir: &Path, error: RootError) -> anyhow::Error {
+    anyhow::Error::new(error).context(format!(
+        "`{}` can't be used as `{DEPS_TARGET_DIR_KEY}`",
+        dir.display()
+    ))
+}
+
+/// The entries of the search path, `None` if it isn't set at all.
+fn search_path(ws: &Workspace<'_>) -> CargoResult<Option<Vec<Entry>>> {
+    let gctx = ws.gctx();
+    let from_env = |name: &'static str| -> CargoResult<Option<Vec<Entry>>> {
+        let Some(value) = gctx.get_env_os(name) else {
+            return Ok(None);
+        };
+        let mut entries = Vec::new();
+        for path in std::env::split_paths(value) {
+            if path.as_os_str().is_empty() {
+                continue;
+            }
+            if path.to_str().is_none() {
+                bail!(
+                    "`{}` in `{name}` is not valid UTF-8, which paths of artifact roots must be",
+                    path.display()
+                );
+            }
+            // What it is relative to would be for whoever chooses the working directory to say.
+            if !path.is_absolute() {
+                bail!(
+                    "`{}` in `{name}` is a relative path, expected an absolute one",
+                    path.display()
+                );
+            }
+            entries.push(Entry { path, origin: name });
+        }
+        Ok(Some(entries))
+    };
+
+    let mut entries = from_env(SEARCH_PATH_ENV)?;
+    if let Some(configured) = &gctx.build_config()?.search_path {
+        entries.get_or_insert_default().extend(
+            configured
+                .iter()
+                // Cargo splits lists in variables at white space. Paths are split as in `PATH`.
+                .filter(|path| !matches!(path.value().definition, Definition::Environment(_)))
+                .filter(|path| !path.raw_value().is_empty())
+                .map(|path| Entry {
+                    path: path.resolve_path(gctx),
+                    origin: SEARCH_PATH_KEY,
+                }),
+        );
+    }
+    if let Some(more) = from_env(SEARCH_PATH_KEY_ENV)? {
+        entries.get_or_insert_default().extend(more);
+    }
+    Ok(entries)
+}
+
+/// The deps dir, after a check that it and the target directory are apart.
+fn deps_target_dir(ws: &Workspace<'_>) -> CargoResult<Option<PathBuf>> {
+    let gctx = ws.gctx();
+    let Some(value) = &gctx.build_config()?.deps_target_dir else {
+        return Ok(None);
+    };
+    if value.raw_value().is_empty() {
+        bail!("`{DEPS_TARGET_DIR_KEY}` is empty, expected a path");
+    }
+    let dir = gctx
+        .custom_build_dir(value, ws.root_manifest())
+        // The templates are those of `build.build-dir`, and so is the text of the error.
+        .map_err(|error| {
+            let text = error.to_string().replace("build.build-dir", DEPS_TARGET_DIR_KEY);
+            anyhow::Error::msg(text)
+        })
+        .context("failed to read the configuration")?
+        .into_path_unlocked();
+    let dir = paths::normalize_path(&dir);
+    for target_dir in [ws.target_dir(), ws.build_dir()] {
+        let target_dir = target_dir.into_path_unlocked();
+        if is_within(&dir, &target_dir) {
+            bail!(
+                "`{DEPS_TARGET_DIR_KEY}` (`{}`) is in the target directory (`{}`), \
+                 expected a directory outside of it, as `cargo clean` must not remove it",
+                dir.display(),
+                target_dir.display()
+            );
+        }
+        if is_within(&target_dir, &dir) {
+            bail!(
+                "the target directory (`{}`) is in `{DEPS_TARGET_DIR_KEY}` (`{}`), \
+                 expected one outside of it, as the latter is shared between projects",
+                target_dir.display(),
+                dir.display()
+            );
+        }
+    }
+    Ok(Some(dir))
+}
+
+fn is_same(a: &Path, b: &Path) -> bool {
+    real_path(a) == real_path(b)
+}
+
+fn is_within(path: &Path, dir: &Path) -> bool {
+    real_path(path).starts_with(real_path(dir))
+}
+
+/// The path with symbolic links resolved in as much of it as exists.
+fn real_path(path: &Path) -> PathBuf {
+    let mut rest = Vec::new();
+    for ancestor in path.ancestors() {
+        if let Ok(real) = try_canonicalize(ancestor) {
+            return rest.iter().rev().fold(real, |path, name| path.join(name));
+        }
+        rest.extend(ancestor.file_name());
+    }
+    path.to_owned()
+}

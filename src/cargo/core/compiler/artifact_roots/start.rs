@@ -1,0 +1,360 @@
+//! Starting late units: those that are built into the deps dir, and what depends on them.
+//!
+//! A unit is started when its dependencies are there. It is looked for once more, as its
+//! dependencies may have turned out as they were when a root was filled, or another process may
+//! have built it since. Otherwise it is built under the lock of its key. Whoever does not get the
+//! lock waits, without a token of the jobserver and without keeping other units from being
+//! started. A lock is held only by a unit that is being built, and such a unit waits for nobody, so
+//! that there is no circle to wait in.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use cargo_util::paths;
+use unit_store::{
+    Dependency, Digest, FORMAT, Key, KeyBuilder, KeyLock, Observed, Output, Record, Root,
+    scan_outputs, without_path,
+};
+
+use super::observe::{Observer, directives};
+use super::plan::directory_name;
+use super::{Places, State, describe};
+use crate::core::compiler::build_runner::UnitHash;
+use crate::core::compiler::custom_build::BuildScriptOutputs;
+use crate::core::compiler::job_queue::{Job, Work};
+use crate::core::compiler::{BuildRunner, FileFlavor, Unit, prepare_job};
+use crate::util::errors::CargoResult;
+use crate::util::style;
+
+/// How long to wait for another process before the user is told.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Makes the job of `unit`, if it was deferred; otherwise `job` is the job.
+///
+/// Returns `Err(job)` inside of `Ok` if another process is building the unit: try again later.
+pub(in crate::core::compiler) fn start(
+    build_runner: &mut BuildRunner<'_, '_>,
+    unit: &Unit,
+    job: Job,
+) -> CargoResult<Result<Job, Job>> {
+    let roots = build_runner.artifact_roots.clone();
+    let Some(inner) = &roots.0 else {
+        return Ok(Ok(job));
+    };
+    if !inner.borrow().late.contains(unit) {
+        return Ok(Ok(job));
+    }
+
+    let mut commit = None;
+    if roots.is_pending(unit) && !reuse(build_runner, unit)? {
+        let Some(lock) = lock(build_runner, unit)? else {
+            return Ok(Err(job));
+        };
+        // Whoever had the lock may have built what is needed here.
+        if !reuse(build_runner, unit)? {
+            commit = Some(build(build_runner, unit, lock)?);
+        }
+    }
+    note_loader_path(build_runner, unit);
+
+    let executor = Arc::clone((inner.borrow().executor.as_ref()).expect("kept when deferred"));
+    let force = build_runner.bcx.build_config.force_rebuild && build_runner.bcx.roots.contains(unit);
+    let mut job = prepare_job(build_runner, unit, &executor, force, None)?;
+    if let Some(commit) = commit {
+        job.after(commit);
+    }
+    // As after planning: hashes that were taken before the job ran don't count.
+    if let Some(fingerprint) = build_runner.fingerprints.get(unit) {
+        fingerprint.clear_memoized();
+    }
+    Ok(Ok(job))
+}
+
+/// Lets programs find the dynamic libraries in roots that they were linked with.
+pub(super) fn note_loader_path(
+    build_runner: &mut BuildRunner<'_, '_>,
+    unit: &Unit,
+) {
+    if (unit.target.is_dylib() || unit.target.is_cdylib())
+        && let Some(dir) = build_runner.artifact_roots.out_dir(unit)
+    {
+        build_runner.compilation.native_dirs.insert(dir);
+    }
+}
+
+/// Looks for a build of `unit` that was made against the dependencies as they are now.
+fn reuse(build_runner: &BuildRunner<'_, '_>, unit: &Unit) -> CargoResult<bool> {
+    let roots = &build_runner.artifact_roots;
+    let inner = roots.0.as_ref().expect("unit is pending");
+    let wanted = (inner.borrow()).dependencies(build_runner, unit, |unit| roots.identity(unit))?;
+    let mut inner = inner.borrow_mut();
+    let candidates = inner.candidates(build_runner, unit)?;
+    let found = (candidates.into_iter()).find(|candidate| candidate.dependencies == wanted);
+    let Some(candidate) = found else {
+        return Ok(false);
+    };
+    inner.reuse(unit, candidate);
+    Ok(true)
+}
+
+/// Takes the lock of the unit's key, or tells the user that it is waited for.
+fn lock(build_runner: &BuildRunner<'_, '_>, unit: &Unit) -> CargoResult<Option<KeyLock>> {
+    let inner = build_runner.artifact_roots.0.as_ref();
+    let inner = &mut *inner.expect("unit is pending").borrow_mut();
+    let key = inner.entries[unit].key;
+    let root = inner.deps_dir.as_ref().expect("unit is pending");
+    let lock = root.try_lock(key, inner.locking).with_context(|| {
+        format!(
+            "failed to lock `{}` in `build.deps-target-dir`",
+            describe(unit)
+        )
+    })?;
+    if lock.is_some() {
+        return Ok(lock);
+    }
+    let (since, was_told) = (inner.waits)
+        .entry(unit.clone())
+        .or_insert_with(|| (Instant::now(), false));
+    if !*was_told && since.elapsed() > PATIENCE {
+        *was_told = true;
+        build_runner.bcx.gctx.shell().status_with_color(
+            "Blocking",
+            format!("waiting for file lock on {}", describe(unit)),
+            &style::NOTE,
+        )?;
+    }
+    Ok(None)
+}
+
+/// Makes a directory for `unit` in the deps dir. Returns the work that commits the unit once it
+/// was built.
+fn build(build_runner: &BuildRunner<'_, '_>, unit: &Unit, lock: KeyLock) -> CargoResult<Work> {
+    let roots = &build_runner.artifact_roots;
+    let inner = roots.0.as_ref().expect("unit is pending");
+    let dependencies =
+        (inner.borrow()).dependencies(build_runner, unit, |unit| roots.identity(unit))?;
+    let seen = Seen::of(build_runner, unit)?;
+    let digest = Arc::new(OnceLock::new());
+    let (root, key, fields) = {
+        let inner = inner.borrow();
+        let entry = &inner.entries[unit];
+        let root = inner.deps_dir.clone().expect("unit is pending");
+        (root, entry.key, Arc::clone(&entry.fields))
+    };
+    let dir = root
+        .begin(&directory_name(unit), key, &lock)
+        .map_err(anyhow::Error::from)
+        .and_then(|dir| {
+            paths::create_dir_all(dir.join("out"))?;
+            Ok(dir)
+        })
+        .with_context(|| {
+            format!(
+                "failed to build `{}` into `build.deps-target-dir`",
+                describe(unit)
+            )
+        })?;
+    let commit = Commit {
+        observer: Observer::new(build_runner, unit, &dir),
+        unit: describe(unit),
+        dep_info: dep_info_name(build_runner, unit),
+        is_run: unit.mode.is_run_custom_build(),
+        scripts: build_runner
+            .find_build_script_metadatas(unit)
+            .unwrap_or_default(),
+        script_outputs: Arc::clone(&build_runner.build_script_outputs),
+        root,
+        key,
+        fields,
+        dependencies: dependencies.clone(),
+        seen: seen.clone(),
+        digest: Arc::clone(&digest),
+        places: Places::in_root(dir.clone()),
+    };
+    let mut inner = inner.borrow_mut();
+    inner.entries.get_mut(unit).expect("unit is pending").state = State::Built {
+        places: Places::in_root(dir),
+        dependencies,
+        seen,
+        digest,
+    };
+    Ok(Work::new(move |state| {
+        if let Err(error) = commit.commit() {
+            // The unit can be used in this build all the same.
+            state.stderr(format!(
+                "warning: failed to keep `{}` in `build.deps-target-dir`: {error:#}",
+                commit.unit
+            ))?;
+        }
+        drop(lock);
+        Ok(())
+    }))
+}
+
+/// What dependents see of a unit.
+#[derive(Clone)]
+pub(super) enum Seen {
+    /// These of its outputs.
+    Files(Vec<String>),
+    /// The directives of a build script, and what it wrote to `OUT_DIR`.
+    Run,
+}
+
+impl Seen {
+    pub fn of(build_runner: &BuildRunner<'_, '_>, unit: &Unit) -> CargoResult<Seen> {
+        if unit.mode.is_run_custom_build() {
+            return Ok(Seen::Run);
+        }
+        let outputs = build_runner.outputs(unit)?;
+        let of_flavor = |is_seen: fn(&FileFlavor) -> bool| -> Vec<String> {
+            (outputs.iter())
+                .filter(|output| is_seen(&output.flavor))
+                .filter_map(|output| output.path.file_name()?.to_str())
+                .map(str::to_owned)
+                .collect()
+        };
+        let metadata = of_flavor(|flavor| *flavor == FileFlavor::Rmeta);
+        Ok(Seen::Files(if metadata.is_empty() {
+            of_flavor(|flavor| matches!(flavor, FileFlavor::Normal | FileFlavor::Linkable))
+        } else {
+            metadata
+        }))
+    }
+
+    /// Digest of what is seen of the unit in `places`. `outputs` are those in `places.out` whose
+    /// digests are known, all of them or none.
+    pub fn digest(&self, places: &Places, outputs: &[Output]) -> CargoResult<Digest> {
+        match self {
+            Seen::Files(files) => {
+                let mut parts = Vec::new();
+                for file in files {
+                    let known = outputs.iter().find(|output| output.path == *file);
+                    parts.push(match known {
+                        Some(output) => output.digest,
+                        None => Digest::of_file(&places.out.join(file))?.0,
+                    });
+                }
+                Ok(Digest::of_parts(parts.iter().map(Digest::as_bytes)))
+            }
+            Seen::Run => {
+                let scanned;
+                let outputs = if outputs.is_empty() {
+                    scanned = scan_outputs(&places.out)?;
+                    &scanned
+                } else {
+                    outputs
+                };
+                let stdout = directives(&paths::read_bytes(&script_stdout(&places.run))?);
+                let mut parts = vec![without_path(&stdout, &places.out)];
+                for output in outputs {
+                    parts.push(output.path.as_bytes().to_vec());
+                    parts.push(output.digest.as_bytes().to_vec());
+                }
+                Ok(Digest::of_parts(parts))
+            }
+        }
+    }
+}
+
+/// The identity of a unit of which dependents see `seen`.
+pub(super) fn identity(seen: Digest, dependencies: &[Dependency]) -> Digest {
+    let dependencies = (dependencies.iter())
+        .flat_map(|dependency| [dependency.key.as_bytes(), dependency.identity.as_bytes()]);
+    Digest::of_parts(std::iter::once(seen.as_bytes()).chain(dependencies))
+}
+
+/// Commits a unit that was built.
+struct Commit {
+    observer: Observer,
+    unit: String,
+    /// Name of rustc's dep-info file.
+    dep_info: String,
+    is_run: bool,
+    /// Runs of the package's build scripts, or the unit itself if it is one.
+    scripts: Vec<UnitHash>,
+    script_outputs: Arc<Mutex<BuildScriptOutputs>>,
+    places: Places,
+    root: Root,
+    key: Key,
+    fields: Arc<KeyBuilder>,
+    dependencies: Vec<Dependency>,
+    seen: Seen,
+    digest: Arc<OnceLock<Digest>>,
+}
+
+impl Commit {
+    fn commit(&self) -> CargoResult<()> {
+        self.remove_timestamps()?;
+        let outputs = scan_outputs(&self.places.unit)?;
+        let produced = (outputs.iter())
+            .filter_map(|output| {
+                let path = output.path.strip_prefix("out/")?.to_owned();
+                Some(Output { path, ..*output })
+            })
+            .collect::<Vec<_>>();
+        let digest = match self.digest.get() {
+            Some(digest) => *digest,
+            None => {
+                let digest = self.seen.digest(&self.places, &produced)?;
+                *self.digest.get_or_init(|| digest)
+            }
+        };
+        let record = Record {
+            format: FORMAT,
+            key: self.key,
+            unit: self.unit.clone(),
+            identity: identity(digest, &self.dependencies),
+            dependencies: self.dependencies.clone(),
+            observed: self.observed()?,
+            outputs,
+        };
+        Ok(self.root.commit(&self.places.unit, &record, self.fields.fields())?)
+    }
+
+    fn observed(&self) -> CargoResult<Vec<Observed>> {
+        let script_outputs = self.script_outputs.lock().unwrap();
+        let scripts = || (self.scripts.iter()).filter_map(|script| script_outputs.get(*script));
+        if self.is_run {
+            let stdout = paths::read_bytes(&script_stdout(&self.places.run))?;
+            let output = scripts().next().context("the build script has no output")?;
+            self.observer.of_run(&stdout, output)
+        } else {
+            let script_env: Vec<_> = scripts().flat_map(|output| output.env.clone()).collect();
+            let dep_info = self.places.out.join(&self.dep_info);
+            self.observer.of_rustc(&dep_info, &script_env)
+        }
+    }
+
+    /// Removes the files whose modification times Cargo goes by elsewhere.
+    fn remove_timestamps(&self) -> CargoResult<()> {
+        for entry in std::fs::read_dir(&self.places.unit)? {
+            let entry = entry?;
+            if entry.file_type()?.is_file() && entry.file_name() != "messages" {
+                paths::remove_file(entry.path())?;
+            }
+        }
+        let timestamp = self.places.run.join("invoked.timestamp");
+        if timestamp.exists() {
+            paths::remove_file(timestamp)?;
+        }
+        Ok(())
+    }
+}
+
+/// The file in `run` that has what a build script printed.
+fn script_stdout(run: &Path) -> PathBuf {
+    // The name depends on the layout of the target directory, and there is only one of them.
+    let stdout = run.join("stdout");
+    if stdout.exists() { stdout } else { run.join("output") }
+}
+
+/// Name of the file in which rustc says what it read.
+fn dep_info_name(build_runner: &BuildRunner<'_, '_>, unit: &Unit) -> String {
+    let crate_name = unit.target.crate_name();
+    match build_runner.files().metadata(unit).c_extra_filename() {
+        Some(extra) => format!("{crate_name}-{extra}.d"),
+        None => format!("{crate_name}.d"),
+    }
+}

@@ -1,0 +1,155 @@
+//! With neither setting the binary is stock: the same words on stdout and stderr, the same files, and the two take
+//! turns on one target dir without compiling anything.
+
+use std::fs;
+use std::path::PathBuf;
+
+use cargo_test_support::{Project, prelude::*};
+
+use crate::utils::cargo::Cargo;
+use crate::utils::packages::{GRAPH, GRAPH_MAIN, GRAPH_SAYS, publish_graph};
+use crate::utils::tree::files;
+use crate::utils::{ProjectExt, app, app_with, cargo_exe, stock_cargo};
+
+/// Lines without times, and without what depends on which rustc was done first.
+pub(crate) fn comparable(text: &str) -> Vec<String> {
+    let mut lines: Vec<String> = text
+        .lines()
+        .map(|line| match line.split_once(" target(s) in ") {
+            Some((before, _)) => before.to_owned(),
+            None => line.replace(" (1 duplicate)", ""),
+        })
+        .collect();
+    lines.sort();
+    lines
+}
+
+/// What a command printed and which files it left, each with both cargos from nothing.
+#[track_caller]
+fn assert_like_stock(project: &Project, line: &str, target: &PathBuf) {
+    let run = |exe: &std::path::Path| {
+        if target.exists() {
+            fs::remove_dir_all(target).unwrap();
+        }
+        let cargo: Cargo = project.cargo(line).with_exe(exe).plain();
+        let report = cargo.env("RUSTC_WRAPPER", "").run();
+        (
+            comparable(&report.stdout),
+            comparable(&report.stderr),
+            files(target),
+        )
+    };
+    let stock = run(&stock_cargo());
+    let ours = run(cargo_exe());
+    assert_eq!(stock.0, ours.0, "stdout of {line}");
+    assert_eq!(stock.1, ours.1, "stderr of {line}");
+    assert_eq!(stock.2, ours.2, "files of {line}");
+}
+
+#[cargo_test]
+fn the_same_output_and_files() {
+    publish_graph();
+    let app = app_with("app", GRAPH, "[lints.rust]\nunused = 'warn'", GRAPH_MAIN);
+    app.change_file(
+        "src/lib.rs",
+        "/// ```\n/// app::f();\n/// ```\npub fn f() {}\nfn unused() {}",
+    );
+    app.cargo("fetch").run();
+    for line in [
+        "build",
+        "build -v",
+        "build --release",
+        "build --message-format=json",
+        "check",
+        "doc",
+        "clippy",
+        "test --no-run",
+        "run",
+    ] {
+        assert_like_stock(&app, line, &app.build_dir());
+    }
+}
+
+#[cargo_test]
+fn the_same_files_with_a_build_dir() {
+    publish_graph();
+    let app = app("app", GRAPH, GRAPH_MAIN);
+    app.cargo("fetch").run();
+    fs::create_dir_all(app.root().join(".cargo")).unwrap();
+    fs::write(
+        app.root().join(".cargo/config.toml"),
+        "build.build-dir = 'target/build-dir'",
+    )
+    .unwrap();
+    assert_like_stock(&app, "build", &app.build_dir());
+}
+
+/// `-Vv` may say more; everything else that doesn't build is stock's.
+#[cargo_test]
+fn the_same_help_and_metadata() {
+    publish_graph();
+    let app = app("app", GRAPH, GRAPH_MAIN);
+    app.cargo("fetch").run();
+    for line in [
+        "--version",
+        "metadata --format-version 1",
+        "tree",
+        "build --help",
+        "--list",
+    ] {
+        let run = |exe: &std::path::Path| app.cargo(line).with_exe(exe).run().stdout;
+        assert_eq!(run(&stock_cargo()), run(cargo_exe()), "{line}");
+    }
+}
+
+#[cargo_test]
+fn taking_turns_on_one_target_dir() {
+    publish_graph();
+    let app = app("app", GRAPH, GRAPH_MAIN);
+    let stock = stock_cargo();
+    for line in ["build", "check", "build --release", "test"] {
+        app.cargo(line).with_exe(&stock).run();
+        app.cargo(line).run().assert_nothing_compiled();
+        app.cargo(line)
+            .with_exe(&stock)
+            .run()
+            .assert_nothing_compiled();
+    }
+    // A change that one has built is built for the other.
+    app.change_file(
+        "src/main.rs",
+        &GRAPH_MAIN.replace("fn main() {", "fn main() { print!(\"\");"),
+    );
+    app.cargo("build").run().assert_compiled(&["app bin"]);
+    app.cargo("build")
+        .with_exe(&stock)
+        .run()
+        .assert_nothing_compiled();
+    app.forget();
+    app.cargo("build").run();
+    app.cargo("build")
+        .with_exe(&stock)
+        .run()
+        .assert_nothing_compiled();
+    assert_eq!(app.says(), GRAPH_SAYS);
+}
+
+/// Roots in between leave nothing that stock stumbles over.
+#[cargo_test]
+fn taking_turns_with_roots_in_between() {
+    let root = crate::utils::packages::graph_root("root");
+    let app = app("app", GRAPH, GRAPH_MAIN);
+    let stock = stock_cargo();
+    app.cargo("build").with_exe(&stock).run();
+    app.cargo("build")
+        .roots([&root])
+        .run()
+        .assert_compiled(&["app bin"]);
+    let report = app.cargo("build").with_exe(&stock).run();
+    report.assert_compiled(&["app bin"]);
+    assert_eq!(app.says(), GRAPH_SAYS);
+    app.cargo("build").deps_dir(&root).run();
+    let report = app.cargo("build").with_exe(&stock).run();
+    assert!(!report.compiled_any_of("mid"), "{report}");
+    assert_eq!(app.says(), GRAPH_SAYS);
+}

@@ -1,0 +1,323 @@
+//! The main job on a real project: a new project of the hyper template builds against a read-only root.
+//!
+//! ```text
+//! target/demo/
+//!   root/                    the artifact root, filled from the template; kept between runs
+//!   filler/                  the template's own target directory; kept as well
+//!   project/                 the new project: other name, other directory, other code; made anew
+//!   stock/                   target directory of the same project, built by the toolchain's cargo; made anew
+//! ```
+//!
+//! Everything that is printed was measured in the same run.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use serde::Deserialize;
+
+use crate::build::{self, Profile};
+use crate::repo::Repo;
+use crate::shell::{self, CommandExt};
+
+/// Name of the template's package.
+const TEMPLATE: &str = "hyper-template";
+
+/// Name of the new project.
+const PROJECT: &str = "welcome-service";
+
+/// How the new project's code differs from the template's.
+const CHANGE: (&str, &str) = ("Hello, ", "Welcome, ");
+
+/// Settings that would make the builds something else than what they are called here.
+const OURS: &[&str] = &[
+    "CARGO_BUILD_BUILD_DIR",
+    "CARGO_BUILD_DEPS_TARGET_DIR",
+    "CARGO_BUILD_SEARCH_PATH",
+    "CARGO_BUILD_TARGET_DIR",
+    "CARGO_SEARCH_PATH",
+    "CARGO_TARGET_DIR",
+];
+
+/// Runs the demo.
+pub(crate) fn run(repo: &Repo) -> Result<()> {
+    build::run(repo, Profile::Release)?;
+    let template = repo.root().join("templates").join("hyper");
+    let demo = repo.root().join("target").join("demo");
+    let root = demo.join("root");
+    let filler = demo.join("filler");
+    let project = demo.join("project");
+    let stock = demo.join("stock");
+
+    shell::status(
+        "Filling",
+        format!("{} from the template", repo.display(&root)),
+    );
+    set_read_only(&root, false)?;
+    let fill = Build::of(repo.drop_in(), &template, &filler)
+        .env("CARGO_BUILD_DEPS_TARGET_DIR", &root)
+        .run()?;
+    set_read_only(&root, true)?;
+
+    shell::status(
+        "Creating",
+        format!("`{PROJECT}` in {}", repo.display(&project)),
+    );
+    shell::remove_dir(&project)?;
+    create_project(&template, &project)?;
+
+    shell::status("Building", "it with the toolchain's cargo, from nothing");
+    shell::remove_dir(&stock)?;
+    let cold = Build::of(shell::own_cargo(), &project, &stock).run()?;
+
+    shell::status(
+        "Building",
+        "it for the first time against the read-only root",
+    );
+    let target = project.join("target");
+    let first = Build::of(repo.drop_in(), &project, &target)
+        .env("CARGO_SEARCH_PATH", &root)
+        .run()?;
+
+    let binary = target
+        .join("debug")
+        .join(format!("{PROJECT}{}", std::env::consts::EXE_SUFFIX));
+    let service = Service::start(&binary)?;
+    let (request, answer) = service.greet("reader")?;
+    drop(service);
+
+    println!();
+    println!("The new project's service answers:");
+    println!("  {request}");
+    println!("  {answer}");
+    println!();
+    println!(
+        "{:44} {:>9} {:>9} {:>9} {:>13}",
+        "", "time", "compiled", "reused", "target dir"
+    );
+    for (name, measured, dir) in [
+        ("stock cargo, from nothing", &cold, &stock),
+        ("filling the root (again, if it was there)", &fill, &filler),
+        (
+            "first build of the new project, with the root",
+            &first,
+            &target,
+        ),
+    ] {
+        println!(
+            "{name:44} {:>7.1} s {:>9} {:>9} {:>10.1} MB",
+            measured.time.as_secs_f64(),
+            measured.compiled,
+            measured.reused,
+            size_of(dir)? as f64 / 1e6,
+        );
+    }
+    ensure!(
+        first.compiled == 1,
+        "expected the new project to compile one unit, its own, but it compiled {}",
+        first.compiled
+    );
+    Ok(())
+}
+
+/// A build to be measured.
+struct Build {
+    command: Command,
+}
+
+/// What came of a build.
+struct Measured {
+    time: Duration,
+    compiled: usize,
+    reused: usize,
+}
+
+impl Build {
+    fn of(cargo: impl AsRef<std::ffi::OsStr>, package: &Path, target: &Path) -> Self {
+        let mut command = shell::command(cargo, package);
+        for name in OURS {
+            command.env_remove(name);
+        }
+        command
+            .args([
+                "build",
+                "--locked",
+                "--message-format=json-render-diagnostics",
+            ])
+            .arg("--target-dir")
+            .arg(target);
+        Self { command }
+    }
+
+    fn env(mut self, name: &str, value: &Path) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    fn run(mut self) -> Result<Measured> {
+        let mut compiled = 0;
+        let mut reused = 0;
+        let start = Instant::now();
+        let status = self.command.for_each_line(|line| {
+            if let Ok(Message::Artifact { fresh }) = serde_json::from_str(line) {
+                *(if fresh { &mut reused } else { &mut compiled }) += 1;
+            }
+        })?;
+        let time = start.elapsed();
+        ensure!(status.success(), "the build failed ({status})");
+        Ok(Measured {
+            time,
+            compiled,
+            reused,
+        })
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "reason")]
+enum Message {
+    #[serde(rename = "compiler-artifact")]
+    Artifact { fresh: bool },
+    #[serde(other)]
+    Other,
+}
+
+/// Makes a project of the template: other name, other code.
+fn create_project(template: &Path, project: &Path) -> Result<()> {
+    let mut is_changed = false;
+    for file in shell::files_below(template)? {
+        if file.starts_with("target") {
+            continue;
+        }
+        let text = shell::read(&template.join(&file))?.replace(TEMPLATE, PROJECT);
+        let changed = text.replace(CHANGE.0, CHANGE.1);
+        is_changed |= changed != text;
+        shell::write_if_changed(&project.join(&file), &changed)?;
+    }
+    ensure!(is_changed, "no `{}` in `{}`", CHANGE.0, template.display());
+    Ok(())
+}
+
+/// A running service, stopped when dropped.
+struct Service {
+    process: Child,
+    /// Where it listens, `host:port`.
+    address: String,
+}
+
+impl Service {
+    fn start(binary: &Path) -> Result<Self> {
+        let mut process = Command::new(binary)
+            .arg("127.0.0.1:0")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("failed to start `{}`", binary.display()))?;
+        let mut line = String::new();
+        if let Some(stdout) = process.stdout.take() {
+            BufReader::new(stdout)
+                .read_line(&mut line)
+                .context("failed to read from the service")?;
+        }
+        let address = line.trim().strip_prefix("listening on http://");
+        let address = address.map(str::to_owned);
+        let mut service = Self {
+            process,
+            address: String::new(),
+        };
+        service.address = address
+            .with_context(|| format!("the service said `{}` and no address", line.trim()))?;
+        Ok(service)
+    }
+
+    /// Sends a request. Returns its body and that of the answer.
+    fn greet(&self, name: &str) -> Result<(String, String)> {
+        let body = format!(r#"{{"name":"{name}"}}"#);
+        let mut stream = TcpStream::connect(&self.address)
+            .with_context(|| format!("failed to connect to {}", self.address))?;
+        write!(
+            stream,
+            "POST / HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            self.address,
+            body.len()
+        )?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        let (head, answer) = answer
+            .split_once("\r\n\r\n")
+            .context("the service's answer is not HTTP")?;
+        ensure!(
+            head.starts_with("HTTP/1.1 200"),
+            "the service answered `{}`",
+            head.lines().next().unwrap_or_default()
+        );
+        Ok((body, answer.to_owned()))
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Takes away, or gives back, the permission to write anything below a directory.
+fn set_read_only(dir: &Path, read_only: bool) -> Result<()> {
+    if !dir.exists() {
+        return Ok(());
+    }
+    let mut pending = vec![dir.to_path_buf()];
+    while let Some(path) = pending.pop() {
+        let context = || format!("failed to change permissions of `{}`", path.display());
+        let meta = fs::symlink_metadata(&path).with_context(context)?;
+        if meta.is_symlink() {
+            continue;
+        }
+        set_permissions(&path, &meta, read_only).with_context(context)?;
+        if meta.is_dir() {
+            for entry in fs::read_dir(&path).with_context(context)? {
+                pending.push(entry.with_context(context)?.path());
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(unix)]
+fn set_permissions(path: &Path, meta: &fs::Metadata, read_only: bool) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = meta.permissions().mode();
+    // For the owner only: not `set_readonly(false)`, which lets everyone write.
+    let mode = if read_only {
+        mode & !0o222
+    } else {
+        mode | 0o200
+    };
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
+}
+
+#[cfg(not(unix))]
+fn set_permissions(path: &Path, meta: &fs::Metadata, read_only: bool) -> std::io::Result<()> {
+    let mut permissions = meta.permissions();
+    permissions.set_readonly(read_only);
+    fs::set_permissions(path, permissions)
+}
+
+/// Size in bytes of all files below a directory.
+fn size_of(dir: &Path) -> Result<u64> {
+    shell::files_below(dir)?
+        .iter()
+        .map(|file: &PathBuf| {
+            let path = dir.join(file);
+            let meta = fs::symlink_metadata(&path)
+                .with_context(|| format!("failed to examine `{}`", path.display()))?;
+            Ok(meta.len())
+        })
+        .sum()
+}

@@ -1,0 +1,159 @@
+//! The project's task runner: `cargo xtask <command>`.
+//!
+//! It turns three inputs, the crate that `base.toml` pins, the patches in `patches/` and the overlay in `src/`, into
+//! `vendor/cargo` (set-up), into `dist/bin/cargo` (build), and into test results.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`repo`], [`base`], [`rustc`] | where things are; which upstream release they are for; which compiler is in use |
+//! | [`shell`], [`git`] | running other programs, with errors that say which one and why |
+//! | [`upstream`], [`series`], [`overlay`] | the three inputs |
+//! | [`setup`] | inputs to patched tree |
+//! | [`patches`] | patched tree to patches, and the checks on them |
+//! | [`preflight`], [`build`], [`install`], [`toolchain`] | patched tree to binary, and where the binary goes |
+//! | [`format`] | formatting what is ours |
+//! | [`libtest`], [`upstream_test`], [`test`] | running testsuites and counting what they say |
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand};
+
+mod base;
+mod build;
+mod format;
+mod git;
+mod install;
+mod libtest;
+mod overlay;
+mod patches;
+mod preflight;
+mod repo;
+mod rustc;
+mod series;
+mod setup;
+mod shell;
+mod test;
+mod toolchain;
+mod upstream;
+mod upstream_test;
+
+use crate::build::Profile;
+use crate::format::Mode;
+use crate::repo::Repo;
+
+/// Set up, build, install and test the drop-in cargo
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make `vendor/cargo`: the pinned crate, patched, with the overlay laid over it
+    Setup(setup::Options),
+    /// Build the drop-in and leave it in `dist/bin`
+    Build(BuildArgs),
+    /// Format our crates and the overlay
+    Fmt(FmtArgs),
+    /// Install the drop-in below a prefix or as a rustup toolchain
+    Install(InstallArgs),
+    /// Check or export the patch series
+    #[command(subcommand)]
+    Patches(PatchesCommand),
+    /// Run every suite of this repository
+    Test(test::Options),
+    /// Run upstream's own testsuite; only what fails with the drop-in and passes with stock counts
+    UpstreamTest(upstream_test::Options),
+}
+
+#[derive(Args)]
+struct BuildArgs {
+    /// Build with optimizations
+    #[arg(short, long)]
+    release: bool,
+}
+
+#[derive(Args)]
+struct FmtArgs {
+    /// Fail where something is not formatted, and change nothing
+    #[arg(long)]
+    check: bool,
+}
+
+#[derive(Args)]
+struct InstallArgs {
+    #[command(flatten)]
+    destination: Destination,
+}
+
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+struct Destination {
+    /// Install binary, man pages, completions and licences below this directory
+    #[arg(long, value_name = "DIR")]
+    prefix: Option<PathBuf>,
+    /// Make a rustup toolchain of this name: the base toolchain with this cargo
+    #[arg(long, value_name = "NAME")]
+    toolchain: Option<String>,
+}
+
+#[derive(Subcommand)]
+enum PatchesCommand {
+    /// Check headers, order, that the series applies, re-exports byte for byte and keeps to its budget
+    Check,
+    /// Write the commits of `vendor/cargo` back to `patches/`
+    Export,
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            shell::error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<ExitCode> {
+    let repo = Repo::locate()?;
+    match cli.command {
+        Command::Setup(options) => {
+            setup::run(&repo, &options)?;
+        }
+        Command::Build(args) => {
+            build::run(&repo, Profile::from_release_flag(args.release))?;
+        }
+        Command::Fmt(args) => {
+            let mode = if args.check { Mode::Check } else { Mode::Write };
+            format::run(&repo, mode)?;
+        }
+        Command::Install(InstallArgs { destination }) => {
+            if let Some(prefix) = &destination.prefix {
+                install::run(&repo, prefix)?;
+            }
+            if let Some(name) = &destination.toolchain {
+                toolchain::run(&repo, name)?;
+            }
+        }
+        Command::Patches(PatchesCommand::Check) => patches::check(&repo)?,
+        Command::Patches(PatchesCommand::Export) => patches::export(&repo)?,
+        Command::Test(options) => return test::run(&repo, &options),
+        Command::UpstreamTest(options) => return upstream_test::run(&repo, &options),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

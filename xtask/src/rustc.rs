@@ -1,0 +1,99 @@
+//! What the Rust compiler in use says about itself.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::base::Base;
+use crate::shell::CommandExt;
+
+/// The answer of `rustc -vV`.
+pub(crate) struct Rustc {
+    /// Release, such as `1.95.0`.
+    pub(crate) release: String,
+    /// Host triple.
+    pub(crate) host: String,
+}
+
+impl Rustc {
+    /// Asks the compiler that builds would use.
+    pub(crate) fn query() -> Result<Self> {
+        Self::parse(&command().arg("-vV").read()?)
+    }
+
+    fn parse(text: &str) -> Result<Self> {
+        let field = |name: &str| {
+            text.lines()
+                .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+                .map(ToOwned::to_owned)
+                .with_context(|| format!("`rustc -vV` does not print `{name}:`"))
+        };
+        Ok(Self {
+            release: field("release")?,
+            host: field("host")?,
+        })
+    }
+
+    /// Major, minor and patch number of the release.
+    pub(crate) fn numbers(&self) -> [u32; 3] {
+        numbers(&self.release)
+    }
+}
+
+/// The root of a toolchain of the base release: the one that rustup has under the release's number, or the one in use.
+/// Not the other way round, as `stable` is another release after the next update.
+pub(crate) fn base_sysroot(base: &Base) -> Result<PathBuf> {
+    let pinned = Command::new("rustup")
+        .args(["run", &base.rust, "rustc", "--print", "sysroot"])
+        .read();
+    if let Ok(path) = pinned {
+        return Ok(PathBuf::from(path.trim_end()));
+    }
+    let found = Rustc::query()?.release;
+    ensure!(
+        found == base.rust,
+        "this needs Rust {0}, but `rustc` is {found}: with rustup, run `rustup toolchain install {0}`",
+        base.rust
+    );
+    sysroot()
+}
+
+/// The root of the toolchain in use.
+fn sysroot() -> Result<PathBuf> {
+    let path = command().args(["--print", "sysroot"]).read()?;
+    Ok(PathBuf::from(path.trim_end()))
+}
+
+/// Major, minor and patch number of a release, without what follows as in `1.97.0-nightly`.
+pub(crate) fn numbers(release: &str) -> [u32; 3] {
+    let plain = release.split(['-', '+']).next().unwrap_or_default();
+    let mut parts = plain.split('.').map(|part| part.parse().unwrap_or(0));
+    [(); 3].map(|()| parts.next().unwrap_or(0))
+}
+
+fn command() -> Command {
+    Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Rustc, numbers};
+
+    #[test]
+    fn verbose_version_is_understood() -> anyhow::Result<()> {
+        let rustc = Rustc::parse(
+            "rustc 1.95.0 (59807616e 2026-04-14)\nbinary: rustc\nhost: x86_64-unknown-linux-gnu\nrelease: 1.95.0\n",
+        )?;
+        assert_eq!(rustc.host, "x86_64-unknown-linux-gnu");
+        assert_eq!(rustc.numbers(), [1, 95, 0]);
+        assert!(Rustc::parse("rustc 1.95.0").is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn releases_compare_by_number() {
+        assert!(numbers("1.100.0-nightly") > numbers("1.95.0"));
+        assert!(numbers("1.94.1") < numbers("1.95.0"));
+    }
+}
