@@ -41,7 +41,7 @@ pub(crate) struct Built {
 pub(crate) fn run(repo: &Repo, profile: Profile) -> Result<Built> {
     let mut args = vec!["build", "--bin", "cargo"];
     args.extend(profile.args());
-    let artifacts = compile(repo, &args)?;
+    let artifacts = compile(repo, profile, &args)?;
     let binary = artifacts
         .executable("cargo", "bin")
         .context("cargo built no executable `cargo`")?;
@@ -53,17 +53,16 @@ pub(crate) fn run(repo: &Repo, profile: Profile) -> Result<Built> {
 }
 
 /// Sets up if need be and compiles in the patched tree, with `args` being a Cargo command and its options.
-pub(crate) fn compile(repo: &Repo, args: &[&str]) -> Result<Artifacts> {
-    let openssl = preflight::check(&repo.base()?)?;
+pub(crate) fn compile(repo: &Repo, profile: Profile, args: &[&str]) -> Result<Artifacts> {
+    let openssl = preflight::check(&repo.base()?, profile)?;
     let tree = setup::run(repo, &setup::Options::default())?;
-    compile_in(repo, tree.dir(), &repo.tree_target(), openssl, args)
+    compile_in(repo, tree.dir(), openssl, args)
 }
 
 /// Compiles in a directory below `vendor`.
 pub(crate) fn compile_in(
     repo: &Repo,
     dir: &Path,
-    target: &Path,
     openssl: OpenSsl,
     args: &[&str],
 ) -> Result<Artifacts> {
@@ -72,7 +71,7 @@ pub(crate) fn compile_in(
         .args(args)
         .args(["--locked", message_format()])
         .arg("--target-dir")
-        .arg(target);
+        .arg(repo.tree_target());
     if openssl == OpenSsl::FromSource {
         cargo.args(["--features", "vendored-openssl"]);
     }

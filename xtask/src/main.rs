@@ -11,6 +11,7 @@
 //! | [`setup`] | inputs to patched tree |
 //! | [`patches`] | patched tree to patches, and the checks on them |
 //! | [`preflight`], [`build`], [`install`], [`toolchain`] | patched tree to binary, and where the binary goes |
+//! | [`demo`] | the binary at work |
 //! | [`format`] | formatting what is ours |
 //! | [`libtest`], [`upstream_test`], [`test`] | running testsuites and counting what they say |
 
@@ -22,6 +23,7 @@ use clap::{Args, Parser, Subcommand};
 
 mod base;
 mod build;
+mod demo;
 mod format;
 mod git;
 mod install;
@@ -57,6 +59,8 @@ enum Command {
     Setup(setup::Options),
     /// Build the drop-in and leave it in `dist/bin`
     Build(BuildArgs),
+    /// Show the main job: a new project builds against a read-only root
+    Demo,
     /// Format our crates and the overlay
     Fmt(FmtArgs),
     /// Install the drop-in below a prefix or as a rustup toolchain
@@ -128,6 +132,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Build(args) => {
             build::run(&repo, Profile::from_release_flag(args.release))?;
         }
+        Command::Demo => demo::run(&repo)?,
         Command::Fmt(args) => {
             let mode = if args.check { Mode::Check } else { Mode::Write };
             format::run(&repo, mode)?;

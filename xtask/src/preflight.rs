@@ -6,6 +6,7 @@ use std::process::Command;
 use anyhow::{Result, bail};
 
 use crate::base::Base;
+use crate::build::Profile;
 use crate::rustc::{self, Rustc};
 use crate::shell::{self, CommandExt};
 
@@ -19,8 +20,8 @@ pub(crate) enum OpenSsl {
 }
 
 /// Checks the machine and names everything that is missing at once.
-pub(crate) fn check(base: &Base) -> Result<OpenSsl> {
-    let openssl = openssl();
+pub(crate) fn check(base: &Base, profile: Profile) -> Result<OpenSsl> {
+    let openssl = openssl(profile);
     let mut missing = Vec::new();
 
     match Rustc::query() {
@@ -51,7 +52,7 @@ pub(crate) fn check(base: &Base) -> Result<OpenSsl> {
         ));
     }
     if openssl == OpenSsl::FromSource {
-        for tool in ["make", "perl"] {
+        for tool in OPENSSL_TOOLS {
             if !shell::exists(tool) {
                 missing.push(format!(
                     "{tool}, to build OpenSSL, as `pkg-config --exists openssl` does not find the system's: \
@@ -81,7 +82,12 @@ fn c_compilers() -> Vec<String> {
     }
 }
 
-fn openssl() -> OpenSsl {
+/// What it takes to build OpenSSL.
+const OPENSSL_TOOLS: &[&str] = &["make", "perl"];
+
+/// The system's OpenSSL if there is one, as it saves a minute. A release is what its upstream counterpart is and has its
+/// own: the system's may take longer to start than everything else that Cargo does in a build with nothing to do.
+fn openssl(profile: Profile) -> OpenSsl {
     let is_pointed_at = ["OPENSSL_DIR", "OPENSSL_LIB_DIR", "OPENSSL_NO_VENDOR"]
         .iter()
         .any(|name| env::var_os(name).is_some());
@@ -91,7 +97,9 @@ fn openssl() -> OpenSsl {
             .succeeds()
             .unwrap_or(false)
     };
-    if cfg!(windows) || is_pointed_at || is_found() {
+    let can_build = || OPENSSL_TOOLS.iter().all(|tool| shell::exists(tool));
+    let wants_own = profile == Profile::Release && can_build();
+    if cfg!(windows) || is_pointed_at || !wants_own && is_found() {
         OpenSsl::System
     } else {
         OpenSsl::FromSource

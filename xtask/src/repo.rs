@@ -9,6 +9,7 @@
 //!   .cargo/config.toml       settings for every build below `vendor`, by hand or by xtask
 //!   .lock                    held while set-up works
 //!   cargo/                   the patched tree, a git repository of its own
+//!   stock/                   the tree as published, only made to compare upstream's testsuite with
 //! target/cargo/              target directory of the patched tree
 //! target/upstream-test/      logs of upstream's testsuite
 //! dist/bin/cargo             the drop-in

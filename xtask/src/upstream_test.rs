@@ -101,7 +101,7 @@ pub(crate) fn compare(repo: &Repo, options: &Options) -> Result<Counts> {
     let stock = stock_cargo(&repo.base()?)?;
 
     let args = ["test", "--no-run", "--test", "testsuite"];
-    let suite = Suite::new(repo.tree(), &build::compile(repo, &args)?)?;
+    let suite = Suite::new(repo.tree(), &build::compile(repo, Profile::Dev, &args)?)?;
 
     shell::status("Running", "upstream's testsuite with the drop-in");
     let first = suite.run(
@@ -170,7 +170,7 @@ pub(crate) fn compare(repo: &Repo, options: &Options) -> Result<Counts> {
     Ok(counts)
 }
 
-/// Builds the suite from the unpatched crate, in a work tree and a target directory of its own.
+/// Builds the suite from the unpatched crate, in a work tree of its own.
 fn build_stock(repo: &Repo) -> Result<Suite> {
     let tree = setup::run(repo, &setup::Options::default())?;
     let dir = repo.vendor().join("stock");
@@ -185,10 +185,9 @@ fn build_stock(repo: &Repo) -> Result<Suite> {
             .read()?;
     }
     shell::status("Building", "upstream's testsuite without patches");
-    let openssl = preflight::check(&repo.base()?)?;
+    let openssl = preflight::check(&repo.base()?, Profile::Dev)?;
     let args = ["test", "--no-run", "--test", "testsuite"];
-    let target = repo.root().join("target").join("stock");
-    let artifacts = build::compile_in(repo, &dir, &target, openssl, &args)?;
+    let artifacts = build::compile_in(repo, &dir, openssl, &args)?;
     Suite::new(dir, &artifacts)
 }
 

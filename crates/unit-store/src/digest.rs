@@ -1,9 +1,10 @@
 //! BLAKE3 digests of files, trees and byte strings.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -27,13 +28,13 @@ impl Digest {
     /// Digest of the parts of a sequence. Each part is preceded by its length, so that no two
     /// different sequences are encoded alike.
     pub fn of_parts<T: AsRef<[u8]>>(parts: impl IntoIterator<Item = T>) -> Digest {
-        let mut hasher = blake3::Hasher::new();
+        let mut encoded = Vec::new();
         for part in parts {
             let part = part.as_ref();
-            hasher.update(&(part.len() as u64).to_le_bytes());
-            hasher.update(part);
+            encoded.extend_from_slice(&(part.len() as u64).to_le_bytes());
+            encoded.extend_from_slice(part);
         }
-        Digest(*hasher.finalize().as_bytes())
+        Digest::of_bytes(encoded)
     }
 
     /// Digest of a file's contents and its length in bytes.
@@ -49,26 +50,15 @@ impl Digest {
 
     /// Digest of a file, or of the names and contents of everything below a directory.
     ///
+    /// Symbolic links are followed, but no directory is looked at twice, so that cycles end. Of what
+    /// is neither file nor directory, only that it exists counts.
+    ///
     /// # Errors
     ///
     /// `path` doesn't exist, or something in it can't be read.
     pub fn of_tree(path: &Path) -> io::Result<Digest> {
-        if !fs::metadata(path)?.is_dir() {
-            return Ok(Digest::of_file(path)?.0);
-        }
-        let mut entries = fs::read_dir(path)?.collect::<io::Result<Vec<_>>>()?;
-        entries.sort_by_key(fs::DirEntry::file_name);
         let mut parts = Vec::new();
-        for entry in entries {
-            let path = entry.path();
-            let digest = if entry.file_type()?.is_symlink() && !path.exists() {
-                Digest::of_bytes(fs::read_link(&path)?.as_os_str().as_encoded_bytes())
-            } else {
-                Digest::of_tree(&path)?
-            };
-            parts.push(entry.file_name().as_encoded_bytes().to_vec());
-            parts.push(digest.0.to_vec());
-        }
+        digest_tree(path, &mut HashSet::new(), &mut parts)?;
         Ok(Digest::of_parts(parts))
     }
 
@@ -78,18 +68,70 @@ impl Digest {
     }
 }
 
-/// Whether `contents` has `path` in it other than as the beginning of one of the paths in `known`.
+fn digest_tree(
+    path: &Path,
+    seen: &mut HashSet<PathBuf>,
+    parts: &mut Vec<Vec<u8>>,
+) -> io::Result<()> {
+    let meta = fs::metadata(path)?;
+    if meta.is_file() {
+        parts.push(b"file".to_vec());
+        parts.push(Digest::of_file(path)?.0.as_bytes().to_vec());
+    } else if !meta.is_dir() {
+        parts.push(b"other".to_vec());
+    } else if !seen.insert(fs::canonicalize(path)?) {
+        parts.push(b"seen".to_vec());
+    } else {
+        let mut entries = fs::read_dir(path)?.collect::<io::Result<Vec<_>>>()?;
+        entries.sort_by_key(fs::DirEntry::file_name);
+        parts.push(b"directory".to_vec());
+        parts.push(entries.len().to_le_bytes().to_vec());
+        for entry in entries {
+            parts.push(entry.file_name().as_encoded_bytes().to_vec());
+            let path = entry.path();
+            if entry.file_type()?.is_symlink() {
+                parts.push(b"link".to_vec());
+                parts.push(
+                    fs::read_link(&path)?
+                        .as_os_str()
+                        .as_encoded_bytes()
+                        .to_vec(),
+                );
+                if fs::metadata(&path).is_err() {
+                    continue;
+                }
+            }
+            digest_tree(&path, seen, parts)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether `contents` has `path` in it.
+pub fn mentions_path(contents: &[u8], path: &Path) -> bool {
+    memchr::memmem::find(contents, path.as_os_str().as_encoded_bytes()).is_some()
+}
+
+/// Whether the compiled file `contents` has the directory `dir` in it for other reasons than that
+/// the compiler read `sources` there.
 ///
 /// Compilers write the names of the files that they read into what they produce, which is
 /// harmless when those are moved. A path that appears otherwise was asked for by the source
-/// (`env!("OUT_DIR")`, say) and would be wrong elsewhere.
-pub fn mentions_path(contents: &[u8], path: &Path, known: &[impl AsRef<Path>]) -> bool {
-    let needle = path.as_os_str().as_encoded_bytes();
+/// (`env!("OUT_DIR")`, say) and would be wrong elsewhere. Debug information has directories apart
+/// from file names, as strings of their own: between two zero bytes.
+pub fn bakes_dir(contents: &[u8], dir: &Path, sources: &[PathBuf]) -> bool {
+    let needle = dir.as_os_str().as_encoded_bytes();
+    let is_source_dir = |end: usize, start: usize| {
+        contents.get(end) == Some(&0) && start.checked_sub(1).map(|at| contents[at]) == Some(0)
+    };
     memchr::memmem::find_iter(contents, needle).any(|at| {
         let rest = &contents[at..];
-        !known
-            .iter()
-            .any(|known| rest.starts_with(known.as_ref().as_os_str().as_encoded_bytes()))
+        let is_source = |source: &PathBuf| {
+            let source = source.as_os_str().as_encoded_bytes();
+            rest.starts_with(source)
+        };
+        !(sources.iter().any(is_source)
+            || !sources.is_empty() && is_source_dir(at + needle.len(), at))
     })
 }
 
@@ -177,11 +219,24 @@ mod tests {
     }
 
     #[test]
-    fn a_source_file_name_is_no_mention() {
-        let contents = b"xx/out/gen.rs\0yy";
+    fn cycles_of_links_end() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        fs::write(dir.path().join("a"), "1").expect("write");
+        #[cfg(unix)]
+        for name in ["x", "y"] {
+            std::os::unix::fs::symlink(".", dir.path().join(name)).expect("symlink");
+        }
+        Digest::of_tree(dir.path()).expect("digest");
+    }
+
+    #[test]
+    fn names_of_sources_are_not_baked_in() {
         let out = Path::new("/out");
-        assert!(!mentions_path(contents, out, &["/out/gen.rs"]));
-        assert!(mentions_path(contents, out, &[] as &[&str]));
-        assert!(mentions_path(b"/out/gen.rs /out\0", out, &["/out/gen.rs"]));
+        let sources = [PathBuf::from("/out/gen.rs")];
+        assert!(!bakes_dir(b"xx/out/gen.rs\0yy", out, &sources));
+        assert!(!bakes_dir(b"\0/out\0gen.rs\0", out, &sources));
+        assert!(bakes_dir(b"\0/out\0gen.rs\0", out, &[]));
+        assert!(bakes_dir(b"/out/gen.rs and /out", out, &sources));
+        assert!(bakes_dir(b"/out/data.bin", out, &sources));
     }
 }

@@ -1,11 +1,9 @@
 //! Keys: everything that is known before a unit is built and that can change its outputs.
 
 use std::fmt;
-use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::digest::ParseDigestError;
 use crate::{Digest, FORMAT};
 
 /// Names a unit in a store. Two builds with one key were given the same inputs.
@@ -32,14 +30,6 @@ impl Key {
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
-    }
-}
-
-impl FromStr for Key {
-    type Err = ParseDigestError;
-
-    fn from_str(text: &str) -> Result<Key, ParseDigestError> {
-        text.parse().map(Key)
     }
 }
 

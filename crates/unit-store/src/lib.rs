@@ -42,10 +42,10 @@ mod record;
 mod root;
 mod select;
 
-pub use digest::{Digest, ParseDigestError, mentions_path, without_path};
+pub use digest::{Digest, ParseDigestError, bakes_dir, mentions_path, without_path};
 pub use key::{Key, KeyBuilder};
 pub use lock::KeyLock;
-pub use observe::{Environment, FileDigests};
+pub use observe::FileDigests;
 pub use record::{Dependency, Observed, Output, Record, RecordError, scan_outputs};
 pub use root::{Candidate, FORMAT, Root, RootError, WriteError, is_unit_path};
 pub use select::{Node, Offer, select};

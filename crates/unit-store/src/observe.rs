@@ -7,18 +7,6 @@ use std::path::{Path, PathBuf};
 
 use crate::{Digest, Observed};
 
-/// The environment in which a unit would be built now.
-pub trait Environment {
-    /// The value of the variable `name` as the unit's compiler or script would see it.
-    fn var(&self, name: &str) -> Option<OsString>;
-}
-
-impl<F: Fn(&str) -> Option<OsString>> Environment for F {
-    fn var(&self, name: &str) -> Option<OsString> {
-        self(name)
-    }
-}
-
 /// Digests of files that were looked at in this build, so that each is read once.
 #[derive(Debug, Default)]
 pub struct FileDigests(HashMap<PathBuf, Option<Digest>>);
@@ -63,14 +51,15 @@ impl Observed {
     }
 
     /// Whether a unit in `dir` that was built with this input would be built with the same now.
+    /// `var` tells the values that variables have for the unit.
     pub fn holds(
         &self,
         dir: &Path,
-        environment: &impl Environment,
+        var: impl Fn(&str) -> Option<OsString>,
         files: &mut FileDigests,
     ) -> bool {
         match self {
-            Observed::Env { name, value } => environment.var(name).as_deref().map(digest_of_value) == *value,
+            Observed::Env { name, value } => var(name).as_deref().map(digest_of_value) == *value,
             Observed::File { path, digest } => files.get(path) == *digest,
             Observed::Location { path } => path == dir,
         }

@@ -1,5 +1,6 @@
 //! The record that commits a finished unit.
 
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -64,7 +65,8 @@ pub enum Observed {
 /// A file that a unit consists of.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Output {
-    /// Path in the unit's directory, with `/` between its parts.
+    /// Path in the unit's directory, with `/` between its parts. A part that is not Unicode, or
+    /// has a `%` in it, has those bytes as `%` and two hexadecimal digits.
     pub path: String,
     /// Size in bytes.
     pub size: u64,
@@ -156,7 +158,10 @@ impl Record {
 
 impl Output {
     fn is_present(&self, dir: &Path) -> bool {
-        fs::symlink_metadata(dir.join(&self.path))
+        let Some(path) = decode(&self.path) else {
+            return true;
+        };
+        fs::symlink_metadata(dir.join(path))
             .is_ok_and(|meta| meta.is_symlink() || (meta.is_file() && meta.len() == self.size))
     }
 }
@@ -165,7 +170,7 @@ impl Output {
 ///
 /// # Errors
 ///
-/// A file can't be read, or has a name that is not Unicode.
+/// A file can't be read.
 pub fn scan_outputs(dir: &Path) -> io::Result<Vec<Output>> {
     let mut outputs = Vec::new();
     scan(dir, "", &mut outputs)?;
@@ -176,13 +181,7 @@ pub fn scan_outputs(dir: &Path) -> io::Result<Vec<Output>> {
 fn scan(dir: &Path, prefix: &str, outputs: &mut Vec<Output>) -> io::Result<()> {
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
-        let name = entry.file_name().into_string().map_err(|name| {
-            io::Error::new(
-                io::ErrorKind::InvalidData,
-                format!("file name `{}` is not Unicode", name.display()),
-            )
-        })?;
-        let path = format!("{prefix}{name}");
+        let path = format!("{prefix}{}", encode(&entry.file_name()));
         let file_type = entry.file_type()?;
         if file_type.is_dir() {
             scan(&entry.path(), &format!("{path}/"), outputs)?;
@@ -191,10 +190,62 @@ fn scan(dir: &Path, prefix: &str, outputs: &mut Vec<Output>) -> io::Result<()> {
         let (digest, size) = if file_type.is_symlink() {
             let target = fs::read_link(entry.path())?;
             (Digest::of_bytes(target.as_os_str().as_encoded_bytes()), 0)
-        } else {
+        } else if file_type.is_file() {
             Digest::of_file(&entry.path())?
+        } else {
+            // A pipe or socket: reading it may block, and copies of the root don't have it.
+            continue;
         };
         outputs.push(Output { path, size, digest });
     }
     Ok(())
+}
+
+fn encode(name: &OsStr) -> String {
+    let mut encoded = String::new();
+    for chunk in name.as_encoded_bytes().utf8_chunks() {
+        encoded.push_str(&chunk.valid().replace('%', "%25"));
+        for byte in chunk.invalid() {
+            encoded.push_str(&format!("%{byte:02x}"));
+        }
+    }
+    encoded
+}
+
+/// The path that [`encode`] was given, or `None` where the platform has no way to make it again.
+fn decode(path: &str) -> Option<OsString> {
+    let mut bytes = Vec::with_capacity(path.len());
+    let mut rest = path;
+    while let Some((before, after)) = rest.split_once('%') {
+        bytes.extend_from_slice(before.as_bytes());
+        bytes.push(u8::from_str_radix(after.get(..2)?, 16).ok()?);
+        rest = &after[2..];
+    }
+    bytes.extend_from_slice(rest.as_bytes());
+    #[cfg(unix)]
+    return Some(std::os::unix::ffi::OsStringExt::from_vec(bytes));
+    #[cfg(not(unix))]
+    return String::from_utf8(bytes).ok().map(OsString::from);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_all_kinds_come_back() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        fs::create_dir(dir.path().join("a%b")).expect("mkdir");
+        fs::write(dir.path().join("a%b/ü"), "x").expect("write");
+        #[cfg(unix)]
+        {
+            let name: OsString = std::os::unix::ffi::OsStringExt::from_vec(b"\xff".to_vec());
+            fs::write(dir.path().join(name), "y").expect("write");
+        }
+        for output in scan_outputs(dir.path()).expect("scan") {
+            assert!(output.is_present(dir.path()), "{}", output.path);
+            let larger = Output { size: 2, ..output };
+            assert!(!larger.is_present(dir.path()), "{}", larger.path);
+        }
+    }
 }

@@ -133,7 +133,8 @@ impl Root {
                     })
                 };
                 if !fs::read_dir(path).map_err(RootError::Create)?.all(is_ours) {
-                    return Err(RootError::Foreign);
+                    // Unless another process has just finished making it.
+                    return Root::open(path).map_err(|_| RootError::Foreign);
                 }
             }
             result => return result,
@@ -203,30 +204,40 @@ impl Root {
     /// Makes a new, empty directory for a variant of `key`, and removes what builders that did
     /// not finish left behind.
     ///
+    /// The directory's name is not one that was there: a process that such a builder started may
+    /// still be writing to it.
+    ///
     /// # Errors
     ///
     /// The root can't be written.
     pub fn begin(&self, name: &str, key: Key, lock: &KeyLock) -> Result<PathBuf, WriteError> {
         let key_dir = self.key_dir(name, key);
         fs::create_dir_all(&key_dir).map_err(WriteError::new(&key_dir))?;
-        if lock.is_exclusive() {
-            for number in variants(&key_dir) {
-                let dir = key_dir.join(number.to_string());
-                // A broken unit goes as well: nobody takes it for finished.
-                if !matches!(Record::read(&dir, key), Ok(Some(_))) {
-                    fs::remove_dir_all(&dir).map_err(WriteError::new(&dir))?;
-                }
-            }
-        }
-        let mut number = 0;
-        loop {
+        let present = variants(&key_dir);
+        let mut number = present.last().map_or(0, |last| last + 1);
+        let dir = loop {
             let dir = key_dir.join(number.to_string());
             match fs::create_dir(&dir) {
-                Ok(()) => return Ok(dir),
+                Ok(()) => break dir,
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
                 Err(error) => return Err(WriteError::new(&dir)(error)),
             }
+        };
+        if lock.is_exclusive() {
+            for number in present {
+                let dir = key_dir.join(number.to_string());
+                // A damaged unit goes as well: nobody takes it for finished.
+                let is_garbage = matches!(
+                    Record::read(&dir, key),
+                    Ok(None) | Err(RecordError::Parse(_) | RecordError::Output { .. })
+                );
+                if is_garbage {
+                    // What can't be removed does no harm.
+                    let _ = fs::remove_dir_all(&dir);
+                }
+            }
         }
+        Ok(dir)
     }
 
     /// Commits the unit in `dir`, which [`Root::begin`] made: from now on readers see it.

@@ -34,127 +34,105 @@ pub struct Offer<'a> {
 /// Chooses for each node one of its offers, or none, such that every chosen offer was made
 /// against the offers that are chosen for its dependencies.
 ///
-/// `nodes` is sorted topologically: dependencies come before their dependents.
+/// `nodes` is sorted topologically: dependencies come before their dependents. Offers of one node
+/// that have the same identity are taken for the same, and the first of them is chosen: an identity
+/// covers what the offer was made against.
 pub fn select(nodes: &[Node<'_>]) -> Vec<Option<usize>> {
-    let mut selection = Selection {
-        sizes: closure_sizes(nodes),
-        chosen: vec![None; nodes.len()],
-        nodes,
-    };
-    let mut order: Vec<usize> = (0..nodes.len()).collect();
+    let closures = closures(nodes);
+    let mut order: Vec<(usize, usize)> = Vec::new();
+    for (node, closures) in closures.iter().enumerate().rev() {
+        order.extend(
+            (closures.iter().enumerate())
+                .filter(|(_, closure)| closure.is_some())
+                .map(|(offer, _)| (node, offer)),
+        );
+    }
     // The sort is stable, so that equal sets are taken in a fixed order.
-    order.sort_by_key(|&node| {
-        let size = selection.sizes[node].iter().flatten().max().copied();
-        std::cmp::Reverse(size.unwrap_or(0))
+    order.sort_by_key(|&(node, offer)| {
+        std::cmp::Reverse(closures[node][offer].as_ref().map(|closure| closure.size))
     });
-    // A unit that did not fit at its turn may do so once its dependencies were chosen for others.
-    loop {
-        let missing = order.len();
-        order.retain(|&node| !selection.take_best(node));
-        if order.len() == missing {
-            return selection.chosen;
+    let mut chosen = vec![None; nodes.len()];
+    for (node, offer) in order {
+        if chosen[node].is_none() {
+            take(&closures, &mut chosen, node, offer);
         }
     }
+    chosen
 }
 
-struct Selection<'a> {
-    nodes: &'a [Node<'a>],
-    sizes: Vec<Vec<Option<usize>>>,
-    chosen: Vec<Option<usize>>,
+/// What has to be taken with an offer.
+struct Closure {
+    /// The matching offer for each dependency: node and offer.
+    direct: Vec<(usize, usize)>,
+    /// How much that is: the offer itself and the closures of its dependencies. Nodes that are
+    /// reached on several ways count several times, which is good enough for an order.
+    size: usize,
 }
 
-impl Selection<'_> {
-    /// Chooses the offer for `node` that brings most with it, unless one is chosen already.
-    fn take_best(&mut self, node: usize) -> bool {
-        if self.chosen[node].is_some() {
-            return true;
-        }
-        let mut offers: Vec<usize> = (0..self.nodes[node].offers.len()).collect();
-        offers.sort_by_key(|&offer| std::cmp::Reverse(self.sizes[node][offer]));
-        offers.into_iter().any(|offer| {
-            let mut trail = Vec::new();
-            let taken = self.take(node, offer, &mut trail);
-            if !taken {
-                self.undo(trail);
-            }
-            taken
-        })
-    }
-
-    fn undo(&mut self, trail: impl IntoIterator<Item = usize>) {
-        for node in trail {
-            self.chosen[node] = None;
-        }
-    }
-
-    /// Chooses `offer` for `node`, and whatever it needs. On failure, what was chosen on the way
-    /// is in `trail`.
-    fn take(&mut self, node: usize, offer: usize, trail: &mut Vec<usize>) -> bool {
-        let nodes = self.nodes;
-        let this = &nodes[node].offers[offer];
-        if let Some(chosen) = self.chosen[node] {
-            return nodes[node].offers[chosen].identity == this.identity;
-        }
-        if self.sizes[node][offer].is_none() {
-            return false;
-        }
-        self.chosen[node] = Some(offer);
-        trail.push(node);
-        let wanted = wanted(this);
-        nodes[node].dependencies.iter().all(|&dependency| {
-            let Some(&identity) = wanted.get(&nodes[dependency].key) else {
-                return false;
-            };
-            if let Some(chosen) = self.chosen[dependency] {
-                return nodes[dependency].offers[chosen].identity == identity;
-            }
-            (0..nodes[dependency].offers.len()).any(|offer| {
-                if nodes[dependency].offers[offer].identity != identity {
-                    return false;
+/// Chooses `offer` for `node` and whatever it needs, or nothing if that does not fit to what was
+/// chosen before. As choices are never taken back, it will not fit later either.
+fn take(
+    closures: &[Vec<Option<Closure>>],
+    chosen: &mut [Option<usize>],
+    node: usize,
+    offer: usize,
+) {
+    let mut trail = Vec::new();
+    let mut stack = vec![(node, offer)];
+    while let Some((node, offer)) = stack.pop() {
+        match chosen[node] {
+            Some(other) if other == offer => {}
+            Some(_) => {
+                for node in trail {
+                    chosen[node] = None;
                 }
-                let mark = trail.len();
-                let taken = self.take(dependency, offer, trail);
-                if !taken {
-                    self.undo(trail.drain(mark..));
-                }
-                taken
-            })
-        })
+                return;
+            }
+            None => {
+                chosen[node] = Some(offer);
+                trail.push(node);
+                // An offer without a closure is in no closure.
+                stack.extend(
+                    closures[node][offer]
+                        .iter()
+                        .flat_map(|closure| &closure.direct),
+                );
+            }
+        }
     }
 }
 
-fn wanted(offer: &Offer<'_>) -> HashMap<Key, Digest> {
-    offer
-        .dependencies
-        .iter()
-        .map(|dependency| (dependency.key, dependency.identity))
-        .collect()
-}
-
-/// For each offer, how much could be taken with it: itself and, for each dependency, what could
-/// be taken with the matching offer. Units that are reached on several ways count several times,
-/// which is good enough for an order. `None` if a dependency has no matching offer.
-fn closure_sizes(nodes: &[Node<'_>]) -> Vec<Vec<Option<usize>>> {
-    let mut sizes: Vec<Vec<Option<usize>>> = Vec::with_capacity(nodes.len());
+/// The closure of each offer of each node, or `None` if a dependency has no matching offer, or if
+/// an earlier offer has the same identity.
+fn closures(nodes: &[Node<'_>]) -> Vec<Vec<Option<Closure>>> {
+    let mut closures: Vec<Vec<Option<Closure>>> = Vec::with_capacity(nodes.len());
     for node in nodes {
-        let of_offer = |offer: &Offer<'_>| {
-            let wanted = wanted(offer);
-            node.dependencies.iter().try_fold(1usize, |sum, &index| {
-                let identity = wanted.get(&nodes[index].key)?;
-                let size = nodes[index]
-                    .offers
-                    .iter()
-                    .zip(&sizes[index])
-                    .filter(|(offer, _)| offer.identity == *identity)
-                    .filter_map(|(_, size)| *size)
-                    .max()?;
-                Some(sum.saturating_add(size))
-            })
+        let closure_of = |(index, offer): (usize, &Offer<'_>)| {
+            let is_repeated = |earlier: &Offer<'_>| earlier.identity == offer.identity;
+            if node.offers[..index].iter().any(is_repeated) {
+                return None;
+            }
+            let wanted: HashMap<Key, Digest> = (offer.dependencies.iter())
+                .map(|dependency| (dependency.key, dependency.identity))
+                .collect();
+            let mut closure = Closure {
+                direct: Vec::with_capacity(node.dependencies.len()),
+                size: 1,
+            };
+            for &dependency in &node.dependencies {
+                let identity = wanted.get(&nodes[dependency].key)?;
+                let matching = (nodes[dependency].offers.iter())
+                    .position(|offer| offer.identity == *identity)?;
+                let size = closures[dependency][matching].as_ref()?.size;
+                closure.direct.push((dependency, matching));
+                closure.size = closure.size.saturating_add(size);
+            }
+            Some(closure)
         };
-        let of_node = node.offers.iter().map(of_offer).collect();
-        sizes.push(of_node);
+        let of_node = node.offers.iter().enumerate().map(closure_of).collect();
+        closures.push(of_node);
     }
-    sizes
+    closures
 }
 
 #[cfg(test)]
@@ -169,12 +147,9 @@ mod tests {
         builder.key()
     }
 
-    fn identity(node: usize, build: usize) -> Digest {
-        Digest::of_parts([format!("{node}"), format!("{build}")])
-    }
-
-    /// One build of a node: its own number, and the numbers of the dependencies' builds.
-    type Build = (usize, Vec<usize>);
+    /// One build of a node: a number to tell it from others, and for each dependency which of its
+    /// builds it was made against, or `None` if that one is gone.
+    type Build = (usize, Vec<Option<usize>>);
 
     #[derive(Debug)]
     struct Graph {
@@ -183,28 +158,46 @@ mod tests {
     }
 
     impl Graph {
+        /// As real ones do, identities cover what a build was made against.
+        fn identity(&self, node: usize, build: usize) -> Digest {
+            let (number, against) = &self.builds[node][build];
+            let mut parts = vec![format!("{node} {number}")];
+            for (&dependency, &build) in self.dependencies[node].iter().zip(against) {
+                parts.push(self.wanted(dependency, build).to_string());
+            }
+            Digest::of_parts(parts)
+        }
+
+        fn wanted(&self, dependency: usize, build: Option<usize>) -> Digest {
+            build.map_or_else(
+                || Digest::of_bytes("gone"),
+                |build| self.identity(dependency, build),
+            )
+        }
+
         fn select(&self) -> Vec<Option<usize>> {
-            let made_against: Vec<Vec<Vec<Dependency>>> = (self.dependencies.iter())
-                .zip(&self.builds)
-                .map(|(dependencies, builds)| {
-                    let of_build = |(_, against): &Build| {
-                        (dependencies.iter().zip(against))
-                            .map(|(&node, &build)| Dependency {
-                                key: key(node),
-                                identity: identity(node, build),
-                            })
-                            .collect()
-                    };
-                    builds.iter().map(of_build).collect()
+            let made_against = |node: usize, build: usize| -> Vec<Dependency> {
+                (self.dependencies[node].iter())
+                    .zip(&self.builds[node][build].1)
+                    .map(|(&node, &build)| Dependency {
+                        key: key(node),
+                        identity: self.wanted(node, build),
+                    })
+                    .collect()
+            };
+            let all: Vec<Vec<_>> = (0..self.builds.len())
+                .map(|node| {
+                    let builds = 0..self.builds[node].len();
+                    builds.map(|build| made_against(node, build)).collect()
                 })
                 .collect();
             let nodes: Vec<Node<'_>> = (0..self.builds.len())
                 .map(|node| Node {
                     key: key(node),
                     dependencies: self.dependencies[node].clone(),
-                    offers: (self.builds[node].iter().zip(&made_against[node]))
-                        .map(|((build, _), dependencies)| Offer {
-                            identity: identity(node, *build),
+                    offers: (all[node].iter().enumerate())
+                        .map(|(build, dependencies)| Offer {
+                            identity: self.identity(node, build),
                             dependencies,
                         })
                         .collect(),
@@ -214,12 +207,12 @@ mod tests {
         }
 
         fn is_closed(&self, chosen: &[Option<usize>]) -> bool {
-            chosen.iter().enumerate().all(|(node, offer)| {
-                let Some(offer) = *offer else { return true };
-                let (_, against) = &self.builds[node][offer];
+            chosen.iter().enumerate().all(|(node, build)| {
+                let Some(build) = *build else { return true };
+                let (_, against) = &self.builds[node][build];
                 (self.dependencies[node].iter().zip(against)).all(|(&dependency, &build)| {
-                    chosen[dependency]
-                        .is_some_and(|offer| self.builds[dependency][offer].0 == build)
+                    let wanted = self.wanted(dependency, build);
+                    chosen[dependency].is_some_and(|it| self.identity(dependency, it) == wanted)
                 })
             })
         }
@@ -232,8 +225,8 @@ mod tests {
             dependencies: vec![vec![], vec![0], vec![1]],
             builds: vec![
                 vec![(0, vec![]), (1, vec![])],
-                vec![(7, vec![1])],
-                vec![(8, vec![7])],
+                vec![(0, vec![Some(1)])],
+                vec![(0, vec![Some(0)])],
             ],
         };
         assert_eq!(graph.select(), [Some(1), Some(0), Some(0)]);
@@ -243,30 +236,58 @@ mod tests {
     fn a_dependent_without_its_dependency_is_not_taken() {
         let graph = Graph {
             dependencies: vec![vec![], vec![0]],
-            builds: vec![vec![], vec![(0, vec![0])]],
+            builds: vec![vec![], vec![(0, vec![None])]],
         };
         assert_eq!(graph.select(), [None, None]);
     }
 
     #[test]
     fn of_two_that_disagree_the_larger_set_is_taken() {
-        // 1 and 2 want build 0 of the leaf, 3 wants build 1.
+        // 1 and 2 want build 1 of the leaf, 3 wants build 0.
         let graph = Graph {
             dependencies: vec![vec![], vec![0], vec![1], vec![0]],
             builds: vec![
                 vec![(1, vec![]), (0, vec![])],
-                vec![(0, vec![0])],
-                vec![(0, vec![0])],
-                vec![(0, vec![1])],
+                vec![(0, vec![Some(1)])],
+                vec![(0, vec![Some(0)])],
+                vec![(0, vec![Some(0)])],
             ],
         };
         assert_eq!(graph.select(), [Some(1), Some(0), Some(0), None]);
     }
 
+    #[test]
+    fn many_copies_of_deep_graphs_that_disagree_take_no_time() {
+        // Two chains over one leaf of which there are two builds, each in many copies.
+        let depth = 40;
+        let copies = |build: usize| (0..6).map(move |_| (0, vec![Some(build)]));
+        let mut graph = Graph {
+            dependencies: vec![vec![]],
+            builds: vec![vec![(0, vec![]), (1, vec![])]],
+        };
+        for (leaf, start) in [(0, 1), (1, 1 + depth)] {
+            for node in start..start + depth {
+                let below = if node == start { 0 } else { node - 1 };
+                let build = if node == start { leaf } else { 0 };
+                graph.dependencies.push(vec![below]);
+                graph.builds.push(copies(build).collect());
+            }
+        }
+        let taken = graph.select().iter().flatten().count();
+        assert_eq!(taken, 1 + depth);
+    }
+
     fn graphs() -> impl Strategy<Value = Graph> {
+        let build = (
+            0..2usize,
+            proptest::collection::vec(
+                proptest::option::weighted(0.9, any::<proptest::sample::Index>()),
+                3,
+            ),
+        );
         let node = (
-            proptest::collection::vec(any::<proptest::sample::Index>(), 0..3),
-            proptest::collection::vec((0..3usize, proptest::collection::vec(0..3usize, 3)), 0..4),
+            proptest::collection::vec(any::<proptest::sample::Index>(), 0..4),
+            proptest::collection::vec(build, 0..5),
         );
         proptest::collection::vec(node, 1..12).prop_map(|raw| {
             let mut graph = Graph {
@@ -280,6 +301,16 @@ mod tests {
                 };
                 dependencies.sort_unstable();
                 dependencies.dedup();
+                let builds = (builds.into_iter())
+                    .map(|(number, against)| {
+                        let against = dependencies.iter().zip(against);
+                        let against = against.map(|(&dependency, index)| {
+                            let count = graph.builds[dependency].len();
+                            index.filter(|_| count > 0).map(|index| index.index(count))
+                        });
+                        (number, against.collect())
+                    })
+                    .collect();
                 graph.dependencies.push(dependencies);
                 graph.builds.push(builds);
             }

@@ -7,6 +7,7 @@
 //! Paths are left out, so that a root can be used elsewhere. Where a path does get into an
 //! artifact it is an observed input, see [`super::observe`].
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use itertools::Itertools as _;
@@ -15,13 +16,17 @@ use unit_store::{Digest, Key, KeyBuilder};
 use crate::core::Package;
 use crate::core::compiler::unit::UnitInner;
 use crate::core::compiler::unit_graph::UnitDep;
-use crate::core::compiler::{BuildRunner, CompileMode, Unit};
+use crate::core::compiler::{BuildRunner, CompileKind, CompileMode, Unit};
 use crate::core::profiles::Profile;
 use crate::util;
 use crate::util::errors::CargoResult;
 
 /// The fields that are the same for all units of a build.
-pub(super) struct Common(Vec<(&'static str, String)>);
+pub(super) struct Common {
+    fields: Vec<(&'static str, String)>,
+    /// Digests of what is known of the compile targets, `CARGO_CFG_*` for scripts.
+    cfg: HashMap<CompileKind, String>,
+}
 
 impl Common {
     pub fn new(build_runner: &BuildRunner<'_, '_>) -> CargoResult<Common> {
@@ -33,7 +38,13 @@ impl Common {
             .map(|(name, value)| format!("{name}={value:?}"))
             .sorted()
             .join("\n");
-        Ok(Common(vec![
+        let cfg = (build_runner.bcx.all_kinds.iter())
+            .map(|kind| {
+                let cfg = build_runner.bcx.target_data.cfg(*kind);
+                (*kind, Digest::of_bytes(format!("{cfg:?}")).to_string())
+            })
+            .collect();
+        let fields = vec![
             ("rustc", rustc.verbose_version.clone()),
             ("wrapper", path(rustc.wrapper.as_deref())),
             // rustc itself reads it, for every crate.
@@ -42,8 +53,13 @@ impl Common {
                 optional(gctx.get_env("RUSTC_BOOTSTRAP").ok()),
             ),
             ("env", env),
-            ("unstable", format!("{:?}", gctx.cli_unstable())),
-        ]))
+            // Long, and as good as never set.
+            (
+                "unstable",
+                Digest::of_bytes(format!("{:?}", gctx.cli_unstable())).to_string(),
+            ),
+        ];
+        Ok(Common { fields, cfg })
     }
 }
 
@@ -105,12 +121,12 @@ pub(super) fn encode(
     } = &**unit;
 
     let mut key = KeyBuilder::new();
-    for (name, value) in &common.0 {
+    for (name, value) in &common.fields {
         key.field(name, value);
     }
     key.field("package", format_args!("{} {}", pkg.name(), pkg.version()))
         .field("source", source)
-        // Covers source path, kind, name, crate types, edition and the rest of a target's table.
+        // Covers kind, name, crate types, edition and the rest of a target's table.
         .field("target", util::to_hex(util::hash_u64(target)))
         .field("target-kind", target.kind().description())
         .field("target-name", target.name())
@@ -122,6 +138,7 @@ pub(super) fn encode(
             build_runner.bcx.target_data.short_name(kind),
         )
         .field("compile-target-spec", kind.fingerprint_hash())
+        .field("cfg", &common.cfg[kind])
         .list("features", features)
         .list("declared-features", pkg.summary().features().keys())
         .list("rustflags", rustflags.iter())
@@ -131,8 +148,11 @@ pub(super) fn encode(
             "extra-args",
             build_runner.bcx.extra_args_for(unit).into_iter().flatten(),
         )
-        .field("lto", format_args!("{:?}", build_runner.lto[unit]))
-        .field("primary", build_runner.is_primary_package(unit));
+        .field("lto", format_args!("{:?}", build_runner.lto[unit]));
+    if target.is_dylib() {
+        // What is asked for by name is linked in another way.
+        key.field("primary", build_runner.is_primary_package(unit));
+    }
     encode_profile(&mut key, profile, *mode);
 
     let gctx = build_runner.bcx.gctx;

@@ -32,9 +32,14 @@
 //!
 //! # Limits
 //!
-//! - What a build script reads without saying so is not tracked, as in the rest of Cargo.
-//! - Contents of files in `OUT_DIR` other than `.rs` are taken to be movable.
+//! - What a build script or a proc macro reads without saying so is not tracked, as in the rest of
+//!   Cargo. That includes the system's libraries: a proc macro that was linked on a newer system
+//!   may not load on an older one.
+//! - A root that was moved is taken to be right if no source, directive or compiled file has its
+//!   path in it. A build script may have written it to another file, in another encoding.
 //! - `-Z` flags are all in the key, also those that don't matter to rustc.
+//! - Units with `-C target-cpu=native` are not shareable.
+//! - Sizes of outputs are checked when a unit is taken, digests are not.
 
 mod key;
 mod observe;
@@ -51,7 +56,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use anyhow::Context as _;
-use cargo_util::paths;
+use cargo_util::{ProcessBuilder, paths};
 use unit_store::{Dependency, Digest, FileDigests, Key, KeyBuilder, Root};
 
 use super::{BuildRunner, Executor, Unit};
@@ -128,6 +133,21 @@ impl Places {
             messages: dir.join("messages"),
             unit: dir,
         }
+    }
+
+    /// The file that has what a build script printed.
+    fn script_stdout(&self) -> PathBuf {
+        // Its name depends on the layout of the target directory, and there is only one of them.
+        let stdout = self.run.join("stdout");
+        if stdout.exists() {
+            stdout
+        } else {
+            self.run.join("output")
+        }
+    }
+
+    fn is_in_root(&self) -> bool {
+        self.out.parent() == Some(&self.unit)
     }
 }
 
@@ -270,8 +290,14 @@ impl ArtifactRoots {
         }
     }
 
-    /// Directories of all units in roots that `unit` depends on, for rustc to look for crates in.
-    pub fn search_dirs(&self, build_runner: &BuildRunner<'_, '_>, unit: &Unit) -> Vec<PathBuf> {
+    /// Directories of those units in roots that `unit` depends on and that are `wanted`, each with
+    /// whether it belongs to that unit alone.
+    fn dirs_of_dependencies(
+        &self,
+        build_runner: &BuildRunner<'_, '_>,
+        unit: &Unit,
+        wanted: fn(&Unit) -> bool,
+    ) -> Vec<(bool, PathBuf)> {
         let Some(inner) = &self.0 else {
             return Vec::new();
         };
@@ -285,28 +311,64 @@ impl ArtifactRoots {
                 if !seen.insert(unit) {
                     continue;
                 }
-                if unit.target.is_linkable()
+                if wanted(unit)
                     && !unit.target.is_custom_build()
                     && let Some(places) = inner.places(unit)
                 {
-                    dirs.push(places.out.clone());
+                    dirs.push((places.is_in_root(), places.out.clone()));
                 }
                 stack.push(unit);
             }
         }
-        dirs.sort();
-        // In a target directory they are all in one.
-        dirs.dedup();
         dirs
+    }
+
+    /// Directories of all units in roots that `unit` depends on, for rustc to look for crates in.
+    /// To come after all others.
+    pub fn search_dirs(&self, build_runner: &BuildRunner<'_, '_>, unit: &Unit) -> Vec<PathBuf> {
+        let mut dirs =
+            self.dirs_of_dependencies(build_runner, unit, |unit| unit.target.is_linkable());
+        // Of equal crates rustc takes the last one. A target directory has more than what was taken
+        // from it, and all units in one place.
+        dirs.sort();
+        dirs.dedup();
+        dirs.into_iter().map(|(_, dir)| dir).collect()
+    }
+
+    /// Lets rustc find the dynamic libraries in roots that proc macros were linked with.
+    pub fn add_loader_path(
+        &self,
+        build_runner: &BuildRunner<'_, '_>,
+        unit: &Unit,
+        rustc: &mut ProcessBuilder,
+    ) -> CargoResult<()> {
+        let dirs = self.dirs_of_dependencies(build_runner, unit, |unit| unit.target.is_dylib());
+        if dirs.is_empty() {
+            return Ok(());
+        }
+        let var = paths::dylib_path_envvar();
+        let present = rustc.get_env(var).unwrap_or_default();
+        let path = Vec::from_iter(
+            (dirs.into_iter().map(|(_, dir)| dir)).chain(std::env::split_paths(&present)),
+        );
+        rustc.env(var, paths::join_paths(&path, var)?);
+        Ok(())
     }
 
     /// How files of `unit` get to where the user expects them: like upstream's hard links, but
     /// never sharing a file with a root, where changing the one would change the other.
     pub fn uplift(&self, unit: &Unit) -> fn(&Path, &Path) -> CargoResult<()> {
-        if self.contains(unit) {
-            copy_out
-        } else {
-            |src, dst| paths::link_or_copy(src, dst)
+        match self.is_reused(unit) {
+            None => |src, dst| paths::link_or_copy(src, dst),
+            Some(false) => |src, dst| match is_in_unit(src, dst) {
+                true => paths::link_or_copy(src, dst),
+                false => copy_out(src, dst),
+            },
+            // The other name in the unit was made when it was built.
+            Some(true) => |src, dst| match is_in_unit(src, dst) {
+                true => Ok(()),
+                false => copy_out(src, dst),
+            },
         }
     }
 
@@ -366,7 +428,10 @@ impl ArtifactRoots {
                 format!(" ({})", parts.join(", "))
             }
         };
-        format!("; {total} {units} reused{origins}, {} compiled", inner.compiled)
+        format!(
+            "; {total} {units} reused{origins}, {} compiled",
+            inner.compiled
+        )
     }
 }
 
@@ -381,15 +446,12 @@ fn describe(unit: &Unit) -> String {
     format!("{} v{}{what}", unit.pkg.name(), unit.pkg.version())
 }
 
+/// Whether `dst` is another name for `src` in the unit itself, as build scripts have.
+fn is_in_unit(src: &Path, dst: &Path) -> bool {
+    src.parent() == dst.parent()
+}
+
 fn copy_out(src: &Path, dst: &Path) -> CargoResult<()> {
-    if src.parent() == dst.parent() {
-        // Another name in the unit itself: made when it was built.
-        return if dst.exists() {
-            Ok(())
-        } else {
-            paths::link_or_copy(src, dst)
-        };
-    }
     // Not over an old file, which may be a hard link.
     if dst.symlink_metadata().is_ok() {
         paths::remove_file(dst)?;

@@ -7,7 +7,8 @@
 //!
 //! Paths that Cargo hands out are a case of their own. `CARGO_MANIFEST_DIR` is an input like any
 //! other. `OUT_DIR` changes when a root is moved, and nearly everyone who names it only says which
-//! file to include; a crate that does more with it is bound to its place.
+//! file to include. A crate that does more with it is bound to its place: one that names it
+//! otherwise in its source, or whose compiled files have it in them otherwise.
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
@@ -16,38 +17,49 @@ use std::sync::{Arc, LazyLock};
 
 use cargo_util::paths;
 use regex::Regex;
-use unit_store::{Observed, mentions_path};
+use unit_store::{Observed, bakes_dir, mentions_path};
 
-use super::Source;
+use super::{Places, Source};
 use crate::core::Package;
 use crate::core::compiler::fingerprint::parse_rustc_dep_info;
 use crate::core::compiler::{BuildOutput, BuildRunner, Unit};
 use crate::util::errors::CargoResult;
+use crate::util::try_canonicalize;
 use crate::{CARGO_ENV, GlobalContext};
 
 /// The environment of the build.
 pub(super) struct Environment {
-    env: HashMap<String, String>,
+    env: HashMap<OsString, OsString>,
     env_config: Arc<HashMap<String, OsString>>,
     cargo_exe: PathBuf,
 }
 
 impl Environment {
     pub fn new(gctx: &GlobalContext) -> CargoResult<Environment> {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "values may be anything, and go to rustc and build scripts as they are"
+        )]
+        let env = std::env::vars_os();
         Ok(Environment {
-            env: (gctx.env())
-                .map(|(name, value)| (normalize_name(name), value.to_owned()))
+            env: env
+                .map(|(name, value)| (normalize_name(name), value))
                 .collect(),
             env_config: Arc::clone(gctx.env_config()?),
             cargo_exe: gctx.cargo_exe()?.to_owned(),
         })
     }
 
-    /// The environment as the units of `pkg` see it.
-    pub fn of<'a>(&'a self, pkg: &'a Package) -> impl Fn(&str) -> Option<OsString> + 'a {
+    /// The variables as the units of `pkg` see them.
+    pub fn of<'a>(
+        &'a self,
+        pkg: &'a Package,
+        is_primary: bool,
+    ) -> impl Fn(&str) -> Option<OsString> + 'a {
         move |name| match name {
             "CARGO_MANIFEST_DIR" => Some(pkg.root().into()),
             "CARGO_MANIFEST_PATH" => Some(pkg.manifest_path().into()),
+            "CARGO_PRIMARY_PACKAGE" if is_primary => Some("1".into()),
             _ => self.var(name),
         }
     }
@@ -58,16 +70,16 @@ impl Environment {
         }
         match self.env_config.get(name) {
             Some(value) => Some(value.clone()),
-            None => self.env.get(&normalize_name(name)).map(OsString::from),
+            None => self.env.get(&normalize_name(name.into())).cloned(),
         }
     }
 }
 
-fn normalize_name(name: &str) -> String {
+fn normalize_name(name: OsString) -> OsString {
     if cfg!(windows) {
-        name.to_uppercase()
+        name.to_ascii_uppercase()
     } else {
-        name.to_owned()
+        name
     }
 }
 
@@ -78,14 +90,14 @@ pub(super) struct Observer {
     manifest_path: PathBuf,
     /// Directories whose contents are settled otherwise.
     settled: Vec<PathBuf>,
-    /// Directories of the unit's direct dependencies that are runs of build scripts.
-    runs: Vec<PathBuf>,
-    /// The unit's own directory.
-    dir: PathBuf,
+    /// Runs of build scripts that the unit depends on.
+    runs: Vec<Places>,
+    /// The unit itself.
+    places: Places,
 }
 
 impl Observer {
-    pub fn new(build_runner: &BuildRunner<'_, '_>, unit: &Unit, dir: &Path) -> Observer {
+    pub fn new(build_runner: &BuildRunner<'_, '_>, unit: &Unit, places: &Places) -> Observer {
         let gctx = build_runner.bcx.gctx;
         let inner = build_runner.artifact_roots.0.as_ref();
         let inner = inner.expect("there is a unit in a root").borrow();
@@ -107,7 +119,7 @@ impl Observer {
         let runs = (build_runner.unit_deps(unit).iter())
             .filter(|dependency| dependency.unit.mode.is_run_custom_build())
             .filter_map(|dependency| inner.places(&dependency.unit))
-            .map(|places| places.unit.clone())
+            .cloned()
             .collect();
         Observer {
             environment: Arc::clone(&inner.environment),
@@ -115,7 +127,7 @@ impl Observer {
             pkg_root,
             settled,
             runs,
-            dir: dir.to_owned(),
+            places: places.clone(),
         }
     }
 
@@ -127,6 +139,9 @@ impl Observer {
         script_env: &[(String, String)],
     ) -> CargoResult<Vec<Observed>> {
         let info = parse_rustc_dep_info(dep_info)?;
+        let files: Vec<PathBuf> = (info.files.keys())
+            .map(|file| self.pkg_root.join(file))
+            .collect();
         let mut observed = Vec::new();
         let mut is_bound = false;
         for (name, value) in &info.env {
@@ -134,13 +149,10 @@ impl Observer {
                 continue;
             }
             if name == "OUT_DIR" {
-                is_bound |= !only_includes_from_out_dir(&self.sources(info.files.keys()));
+                is_bound |= self.does_more_than_include(&files)?;
             } else if let Some((_, value)) = script_env.iter().find(|(set, _)| set == name) {
                 let value = value.as_bytes();
-                is_bound |= self
-                    .settled
-                    .iter()
-                    .any(|dir| mentions_path(value, dir, &[] as &[&Path]));
+                is_bound |= self.settled.iter().any(|dir| mentions_path(value, dir));
             } else {
                 observed.push(Observed::env(name, value.as_deref().map(OsStr::new)));
             }
@@ -151,7 +163,7 @@ impl Observer {
         if is_bound {
             // To where it is, and to where the package is, whichever the path was of.
             observed.push(Observed::Location {
-                path: self.dir.clone(),
+                path: self.places.unit.clone(),
             });
             observed.push(self.manifest_dir());
             self.note_runs(|_| true, &mut observed)?;
@@ -173,23 +185,24 @@ impl Observer {
         for file in &output.rerun_if_changed {
             self.note_file(file, &mut observed)?;
         }
+        for library in static_libraries(output) {
+            self.note_file(&library, &mut observed)?;
+        }
 
-        let out_dir = self.dir.join("out");
         let mut texts = vec![directives(stdout)];
         let mut generated = Vec::new();
-        find_sources(&out_dir, &mut generated)?;
+        find_sources(&self.places.out, &mut generated)?;
         for file in generated {
-            let text = paths::read_bytes(&file)?;
-            if mentions_path(&text, &self.dir, &[] as &[&Path]) {
-                observed.push(Observed::Location {
-                    path: self.dir.clone(),
-                });
-            }
-            texts.push(text);
+            texts.push(paths::read_bytes(&file)?);
         }
-        let mentions =
-            |dir: &Path| (texts.iter()).any(|text| mentions_path(text, dir, &[] as &[&Path]));
-        if mentions(&self.pkg_root) {
+        if (texts[1..].iter()).any(|text| mentions_path(text, &self.places.unit)) {
+            observed.push(Observed::Location {
+                path: self.places.unit.clone(),
+            });
+        }
+        let mentions = |dir: &Path| texts.iter().any(|text| mentions_path(text, dir));
+        let real_root = try_canonicalize(&self.pkg_root).unwrap_or_default();
+        if mentions(&self.pkg_root) || real_root != self.pkg_root && mentions(&real_root) {
             observed.push(self.manifest_dir());
         }
         self.note_runs(mentions, &mut observed)?;
@@ -207,69 +220,126 @@ impl Observer {
         observed: &mut Vec<Observed>,
     ) -> CargoResult<()> {
         for run in &self.runs {
-            if is_meant(run) {
-                observed.push(Observed::file(&run.join(unit_store::Record::FILE_NAME))?);
+            if is_meant(&run.out) || is_meant(&run.unit) {
+                observed.push(Observed::file(&run.script_stdout())?);
             }
         }
         Ok(())
     }
 
     fn note_file(&self, file: &Path, observed: &mut Vec<Observed>) -> CargoResult<()> {
-        let file = paths::normalize_path(&self.pkg_root.join(file));
-        if !self.settled.iter().any(|dir| file.starts_with(dir)) {
-            observed.push(Observed::file(&file)?);
+        let absolute = self.pkg_root.join(file);
+        let normal = paths::normalize_path(&absolute);
+        if self.settled.iter().any(|dir| normal.starts_with(dir)) {
+            return Ok(());
+        }
+        observed.push(Observed::file(&normal)?);
+        if absolute.starts_with(&self.pkg_root) {
+            // Named by the way from the package: where that is elsewhere, so is the file.
+            observed.push(self.manifest_dir());
         }
         Ok(())
     }
 
-    /// Contents of those source files that belong to the package.
-    fn sources<'a>(&self, files: impl Iterator<Item = &'a PathBuf>) -> Vec<String> {
-        files
-            .map(|file| self.pkg_root.join(file))
-            .filter(|file| file.starts_with(&self.pkg_root))
-            .filter_map(|file| paths::read(&file).ok())
-            .collect()
+    /// Whether a unit that read `files`, and the variable `OUT_DIR`, does more with the variable
+    /// than say where a file to be included is.
+    fn does_more_than_include(&self, files: &[PathBuf]) -> CargoResult<bool> {
+        let out_dirs: Vec<&Path> = self.runs.iter().map(|run| run.out.as_path()).collect();
+        let is_generated = |file: &PathBuf| out_dirs.iter().any(|dir| file.starts_with(dir));
+        let mut named = 0;
+        let mut included = 0;
+        for file in files {
+            if !is_generated(file) && !file.starts_with(&self.pkg_root) {
+                continue;
+            }
+            let contents = paths::read_bytes(file)?;
+            // As part of a path it may be in anything that was generated.
+            if is_generated(file) && out_dirs.iter().any(|dir| mentions_path(&contents, dir)) {
+                return Ok(true);
+            }
+            let text = String::from_utf8_lossy(&contents);
+            named += NAMED.find_iter(&text).count();
+            included += INCLUDED.find_iter(&text).count();
+        }
+        // If it isn't named here, a macro of another crate has done so.
+        if named == 0 || named != included {
+            return Ok(true);
+        }
+        let sources: Vec<PathBuf> = files
+            .iter()
+            .filter(|file| is_generated(file))
+            .cloned()
+            .collect();
+        for entry in std::fs::read_dir(&self.places.out)? {
+            let path = entry?.path();
+            if !path.is_file() || path.extension() == Some(OsStr::new("d")) {
+                continue;
+            }
+            let contents = paths::read_bytes(&path)?;
+            if out_dirs
+                .iter()
+                .any(|dir| bakes_dir(&contents, dir, &sources))
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }
 
+static NAMED: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r#"env!\s*[(\[{]\s*"OUT_DIR""#).expect("valid"));
+
+static INCLUDED: LazyLock<Regex> = LazyLock::new(|| {
+    let pattern =
+        r#"\binclude(?:_str|_bytes)?!\s*[(\[{]\s*concat!\s*[(\[{]\s*env!\s*[(\[{]\s*"OUT_DIR""#;
+    Regex::new(pattern).expect("valid")
+});
+
 /// Whether the package itself, and so the key, says what the variable is.
 fn is_settled_variable(name: &str) -> bool {
-    name.starts_with("CARGO_PKG_")
-        || matches!(
-            name,
-            "CARGO_BIN_NAME" | "CARGO_CRATE_NAME" | "CARGO_PRIMARY_PACKAGE"
-        )
-}
-
-/// Whether `OUT_DIR` is named in `sources`, and only to say where a file to be included is.
-///
-/// If it isn't named at all, a macro of another crate has done so, and may do anything with it.
-fn only_includes_from_out_dir(sources: &[String]) -> bool {
-    static NAMED: LazyLock<Regex> =
-        LazyLock::new(|| Regex::new(r#"env!\s*[(\[{]\s*"OUT_DIR""#).expect("valid"));
-    static INCLUDED: LazyLock<Regex> = LazyLock::new(|| {
-        let pattern = r#"\binclude(?:_str|_bytes)?!\s*[(\[{]\s*concat!\s*[(\[{]\s*env!\s*[(\[{]\s*"OUT_DIR""#;
-        Regex::new(pattern).expect("valid")
-    });
-    let count = |regex: &Regex| -> usize {
-        let counts = sources.iter().map(|text| regex.find_iter(text).count());
-        counts.sum()
-    };
-    let named = count(&NAMED);
-    named > 0 && named == count(&INCLUDED)
+    name.starts_with("CARGO_PKG_") || matches!(name, "CARGO_BIN_NAME" | "CARGO_CRATE_NAME")
 }
 
 /// The lines of a build script's output that others see.
 pub(super) fn directives(stdout: &[u8]) -> Vec<u8> {
-    let is_seen = |line: &&[u8]| {
-        let Some(directive) = line.strip_prefix(b"cargo:") else {
-            return false;
+    let mut directives = Vec::new();
+    for line in stdout.split(|byte| *byte == b'\n') {
+        // As upstream reads them.
+        let Ok(line) = str::from_utf8(line).map(str::trim) else {
+            continue;
         };
-        let directive = directive.strip_prefix(b":").unwrap_or(directive);
-        !directive.starts_with(b"rerun-if-")
-    };
-    let lines: Vec<&[u8]> = stdout.split(|byte| *byte == b'\n').filter(is_seen).collect();
-    lines.join(&b'\n')
+        let Some(directive) = line.strip_prefix("cargo:") else {
+            continue;
+        };
+        let name = directive.strip_prefix(':').unwrap_or(directive);
+        if !name.starts_with("rerun-if-") {
+            directives.extend_from_slice(line.as_bytes());
+            directives.push(b'\n');
+        }
+    }
+    directives
+}
+
+/// Where the static libraries may be that a build script wants to be linked in. rustc puts them
+/// into the crate.
+fn static_libraries(output: &BuildOutput) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for link in &output.library_links {
+        let Some(name) = link.strip_prefix("static").and_then(|rest| {
+            let (_modifiers, name) = rest.split_once('=')?;
+            name.split(':').next()
+        }) else {
+            continue;
+        };
+        for path in &output.library_paths {
+            let path: &Path = path.as_ref();
+            let dir = super::super::get_dynamic_search_path(path);
+            files
+                .extend([format!("lib{name}.a"), format!("{name}.lib")].map(|file| dir.join(file)));
+        }
+    }
+    files
 }
 
 /// Finds Rust source files below `dir`.

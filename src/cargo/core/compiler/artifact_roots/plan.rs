@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use cargo_util::paths;
 use itertools::Itertools as _;
 use unit_store::{Dependency, Digest, Key, Node, Offer};
 
@@ -78,7 +79,11 @@ pub(in crate::core::compiler) fn plan(build_runner: &mut BuildRunner<'_, '_>) ->
         };
         let found = target_dir::candidates(build_runner, &inner, &shareable, root, dir)?;
         for (unit, candidate) in found {
-            inner.in_target_dirs.entry(unit).or_default().push(candidate);
+            inner
+                .in_target_dirs
+                .entry(unit)
+                .or_default()
+                .push(candidate);
         }
     }
 
@@ -124,6 +129,7 @@ pub(in crate::core::compiler) fn plan(build_runner: &mut BuildRunner<'_, '_>) ->
             .any(|dependency| inner.late.contains(&dependency.unit));
         if is_late {
             inner.late.insert(unit.clone());
+            prepare_late_run(build_runner, &inner, unit)?;
         }
     }
     build_runner.artifact_roots = ArtifactRoots(Some(Rc::new(inner.into())));
@@ -163,10 +169,11 @@ impl Inner {
                     ))?;
                 }
             }
-            let environment = self.environment.of(&unit.pkg);
+            let is_primary = build_runner.is_primary_package(unit);
+            let var = self.environment.of(&unit.pkg, is_primary);
             for candidate in candidates {
                 let holds = (candidate.record.observed.iter())
-                    .all(|input| input.holds(&candidate.dir, &environment, &mut self.files));
+                    .all(|input| input.holds(&candidate.dir, &var, &mut self.files));
                 if holds {
                     found.push(Candidate {
                         root: number,
@@ -209,6 +216,24 @@ impl Inner {
     }
 }
 
+/// Makes the directory that the build script is compiled into, if `unit` is its run. Otherwise the
+/// run's job does that, which is made too late here.
+fn prepare_late_run(
+    build_runner: &BuildRunner<'_, '_>,
+    inner: &Inner,
+    unit: &Unit,
+) -> CargoResult<()> {
+    if unit.mode.is_run_custom_build() && !inner.entries.contains_key(unit) {
+        for dependency in build_runner.unit_deps(unit) {
+            let script = &dependency.unit;
+            if script.target.is_custom_build() && !script.mode.is_run_custom_build() {
+                paths::create_dir_all(build_runner.files().build_script_dir(script))?;
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Name of the directory with all builds of a unit's package.
 pub(super) fn directory_name(unit: &Unit) -> String {
     format!("{}-{}", unit.pkg.name(), unit.pkg.version())
@@ -249,12 +274,23 @@ fn shareable_source(build_runner: &BuildRunner<'_, '_>, unit: &Unit) -> Option<S
         || unit.artifact.is_true()
         || unit.skip_non_compile_time_dep
         || unit.profile.incremental
+        || is_for_this_cpu(build_runner, unit)
         || unit.pkg.manifest().metabuild().is_some()
         || bcx.ws.is_member(&unit.pkg)
     {
         return None;
     }
     key::source(&unit.pkg)
+}
+
+/// Whether `unit` is compiled for whatever processor the machine has. Nothing that rustc prints
+/// says everything about that one.
+fn is_for_this_cpu(build_runner: &BuildRunner<'_, '_>, unit: &Unit) -> bool {
+    let extra = build_runner.bcx.extra_args_for(unit);
+    (unit.rustflags.iter().map(String::as_str))
+        .chain(extra.into_iter().flatten().map(String::as_str))
+        .chain(unit.profile.rustflags.iter().map(|flag| flag.as_str()))
+        .any(|flag| flag.contains("-cpu=native"))
 }
 
 /// All units of the build, dependencies before their dependents.

@@ -35,13 +35,13 @@ struct Entry {
 pub(super) fn read(ws: &Workspace<'_>) -> CargoResult<Option<Settings>> {
     let entries = search_path(ws)?;
     let deps_dir = deps_target_dir(ws)?;
-    if entries.is_none() && deps_dir.is_none() {
+    if entries.is_empty() && deps_dir.is_none() {
         return Ok(None);
     }
 
     let gctx = ws.gctx();
     let mut sources: Vec<Source> = Vec::new();
-    for Entry { path, origin } in entries.into_iter().flatten() {
+    for Entry { path, origin } in entries {
         if deps_dir.as_deref().is_some_and(|dir| is_same(dir, &path)) {
             gctx.shell().warn(format!(
                 "`{}` is in `{origin}` and is `{DEPS_TARGET_DIR_KEY}` as well; \
@@ -61,7 +61,7 @@ pub(super) fn read(ws: &Workspace<'_>) -> CargoResult<Option<Settings>> {
             }
             Err(error @ (RootError::NotADirectory | RootError::NotARoot)) => {
                 return Err(anyhow::Error::new(error).context(format!(
-                    "`{}` in `{origin}` is not an artifact root",
+                    "`{}` in `{origin}` is neither an artifact root nor a target directory",
                     path.display()
                 )));
             }
@@ -103,14 +103,12 @@ fn not_usable(dir: &Path, error: RootError) -> anyhow::Error {
     ))
 }
 
-/// The entries of the search path, `None` if it isn't set at all.
-fn search_path(ws: &Workspace<'_>) -> CargoResult<Option<Vec<Entry>>> {
+/// The entries of the search path.
+fn search_path(ws: &Workspace<'_>) -> CargoResult<Vec<Entry>> {
     let gctx = ws.gctx();
-    let from_env = |name: &'static str| -> CargoResult<Option<Vec<Entry>>> {
-        let Some(value) = gctx.get_env_os(name) else {
-            return Ok(None);
-        };
+    let from_env = |name: &'static str| -> CargoResult<Vec<Entry>> {
         let mut entries = Vec::new();
+        let value = gctx.get_env_os(name).unwrap_or_default();
         for path in std::env::split_paths(value) {
             if path.as_os_str().is_empty() {
                 continue;
@@ -130,26 +128,22 @@ fn search_path(ws: &Workspace<'_>) -> CargoResult<Option<Vec<Entry>>> {
             }
             entries.push(Entry { path, origin: name });
         }
-        Ok(Some(entries))
+        Ok(entries)
     };
 
     let mut entries = from_env(SEARCH_PATH_ENV)?;
-    if let Some(configured) = &gctx.build_config()?.search_path {
-        entries.get_or_insert_default().extend(
-            configured
-                .iter()
-                // Cargo splits lists in variables at white space. Paths are split as in `PATH`.
-                .filter(|path| !matches!(path.value().definition, Definition::Environment(_)))
-                .filter(|path| !path.raw_value().is_empty())
-                .map(|path| Entry {
-                    path: path.resolve_path(gctx),
-                    origin: SEARCH_PATH_KEY,
-                }),
-        );
-    }
-    if let Some(more) = from_env(SEARCH_PATH_KEY_ENV)? {
-        entries.get_or_insert_default().extend(more);
-    }
+    let configured = gctx.build_config()?.search_path.iter().flatten();
+    entries.extend(
+        configured
+            // Cargo splits lists in variables at white space. Paths are split as in `PATH`.
+            .filter(|path| !matches!(path.value().definition, Definition::Environment(_)))
+            .filter(|path| !path.raw_value().is_empty())
+            .map(|path| Entry {
+                path: path.resolve_path(gctx),
+                origin: SEARCH_PATH_KEY,
+            }),
+    );
+    entries.extend(from_env(SEARCH_PATH_KEY_ENV)?);
     Ok(entries)
 }
 
@@ -166,7 +160,9 @@ fn deps_target_dir(ws: &Workspace<'_>) -> CargoResult<Option<PathBuf>> {
         .custom_build_dir(value, ws.root_manifest())
         // The templates are those of `build.build-dir`, and so is the text of the error.
         .map_err(|error| {
-            let text = error.to_string().replace("build.build-dir", DEPS_TARGET_DIR_KEY);
+            let text = error
+                .to_string()
+                .replace("build.build-dir", DEPS_TARGET_DIR_KEY);
             anyhow::Error::msg(text)
         })
         .context("failed to read the configuration")?

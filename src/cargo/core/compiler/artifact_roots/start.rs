@@ -7,7 +7,6 @@
 //! started. A lock is held only by a unit that is being built, and such a unit waits for nobody, so
 //! that there is no circle to wait in.
 
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -48,7 +47,9 @@ pub(in crate::core::compiler) fn start(
     }
 
     let mut commit = None;
-    if roots.is_pending(unit) && !reuse(build_runner, unit)? {
+    // Before the lock as well, so that nobody waits for what is not needed; but once.
+    let is_waiting = inner.borrow().waits.contains_key(unit);
+    if roots.is_pending(unit) && (is_waiting || !reuse(build_runner, unit)?) {
         let Some(lock) = lock(build_runner, unit)? else {
             return Ok(Err(job));
         };
@@ -60,7 +61,8 @@ pub(in crate::core::compiler) fn start(
     note_loader_path(build_runner, unit);
 
     let executor = Arc::clone((inner.borrow().executor.as_ref()).expect("kept when deferred"));
-    let force = build_runner.bcx.build_config.force_rebuild && build_runner.bcx.roots.contains(unit);
+    let force =
+        build_runner.bcx.build_config.force_rebuild && build_runner.bcx.roots.contains(unit);
     let mut job = prepare_job(build_runner, unit, &executor, force, None)?;
     if let Some(commit) = commit {
         job.after(commit);
@@ -73,10 +75,7 @@ pub(in crate::core::compiler) fn start(
 }
 
 /// Lets programs find the dynamic libraries in roots that they were linked with.
-pub(super) fn note_loader_path(
-    build_runner: &mut BuildRunner<'_, '_>,
-    unit: &Unit,
-) {
+pub(super) fn note_loader_path(build_runner: &mut BuildRunner<'_, '_>, unit: &Unit) {
     if (unit.target.is_dylib() || unit.target.is_cdylib())
         && let Some(dir) = build_runner.artifact_roots.out_dir(unit)
     {
@@ -156,8 +155,9 @@ fn build(build_runner: &BuildRunner<'_, '_>, unit: &Unit, lock: KeyLock) -> Carg
                 describe(unit)
             )
         })?;
+    let places = Places::in_root(dir);
     let commit = Commit {
-        observer: Observer::new(build_runner, unit, &dir),
+        observer: Observer::new(build_runner, unit, &places),
         unit: describe(unit),
         dep_info: dep_info_name(build_runner, unit),
         is_run: unit.mode.is_run_custom_build(),
@@ -171,11 +171,11 @@ fn build(build_runner: &BuildRunner<'_, '_>, unit: &Unit, lock: KeyLock) -> Carg
         dependencies: dependencies.clone(),
         seen: seen.clone(),
         digest: Arc::clone(&digest),
-        places: Places::in_root(dir.clone()),
+        places: places.clone(),
     };
     let mut inner = inner.borrow_mut();
     inner.entries.get_mut(unit).expect("unit is pending").state = State::Built {
-        places: Places::in_root(dir),
+        places,
         dependencies,
         seen,
         digest,
@@ -246,7 +246,7 @@ impl Seen {
                 } else {
                     outputs
                 };
-                let stdout = directives(&paths::read_bytes(&script_stdout(&places.run))?);
+                let stdout = directives(&paths::read_bytes(&places.script_stdout())?);
                 let mut parts = vec![without_path(&stdout, &places.out)];
                 for output in outputs {
                     parts.push(output.path.as_bytes().to_vec());
@@ -310,14 +310,16 @@ impl Commit {
             observed: self.observed()?,
             outputs,
         };
-        Ok(self.root.commit(&self.places.unit, &record, self.fields.fields())?)
+        Ok(self
+            .root
+            .commit(&self.places.unit, &record, self.fields.fields())?)
     }
 
     fn observed(&self) -> CargoResult<Vec<Observed>> {
         let script_outputs = self.script_outputs.lock().unwrap();
         let scripts = || (self.scripts.iter()).filter_map(|script| script_outputs.get(*script));
         if self.is_run {
-            let stdout = paths::read_bytes(&script_stdout(&self.places.run))?;
+            let stdout = paths::read_bytes(&self.places.script_stdout())?;
             let output = scripts().next().context("the build script has no output")?;
             self.observer.of_run(&stdout, output)
         } else {
@@ -341,13 +343,6 @@ impl Commit {
         }
         Ok(())
     }
-}
-
-/// The file in `run` that has what a build script printed.
-fn script_stdout(run: &Path) -> PathBuf {
-    // The name depends on the layout of the target directory, and there is only one of them.
-    let stdout = run.join("stdout");
-    if stdout.exists() { stdout } else { run.join("output") }
 }
 
 /// Name of the file in which rustc says what it read.

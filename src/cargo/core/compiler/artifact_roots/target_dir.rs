@@ -71,9 +71,8 @@ fn candidate(
     dependencies: Vec<Dependency>,
 ) -> CargoResult<Option<Candidate>> {
     let build_dir = build_runner.bcx.ws.build_dir().into_path_unlocked();
-    let there = |path: PathBuf| -> Option<PathBuf> {
-        Some(dir.join(path.strip_prefix(&build_dir).ok()?))
-    };
+    let there =
+        |path: PathBuf| -> Option<PathBuf> { Some(dir.join(path.strip_prefix(&build_dir).ok()?)) };
     let files = build_runner.files();
     let is_run = unit.mode.is_run_custom_build();
     let (out, run) = if is_run {
@@ -119,7 +118,15 @@ fn candidate(
                     FileFlavor::DebugInfo | FileFlavor::Auxiliary | FileFlavor::Sbom
                 )
             })
-            .filter_map(|output| output.path.file_name())
+            .flat_map(|output| {
+                // A build script is run by its other name.
+                let other = output.hardlink.as_ref();
+                [
+                    Some(&output.path),
+                    other.filter(|_| unit.target.is_custom_build()),
+                ]
+            })
+            .filter_map(|path| path?.file_name())
             .all(|name| places.out.join(name).is_file());
         if !is_there {
             return Ok(None);

@@ -28,7 +28,14 @@ pub(super) fn fingerprint(
     let Some(identity) = build_runner.artifact_roots.identity(unit)? else {
         return Ok(None);
     };
-    let local = LocalFingerprint::Precalculated(format!("artifact {identity}"));
+    let mut artifact = format!("artifact {identity}");
+    if unit.mode.is_run_custom_build()
+        && let Some(out_dir) = build_runner.artifact_roots.out_dir(unit)
+    {
+        // Build scripts of dependents are told the path, and pass it on.
+        artifact.push_str(&format!(" in {}", out_dir.display()));
+    }
+    let local = LocalFingerprint::Precalculated(artifact);
     // Older than whatever depends on it. The name is for dependents that ask for the metadata only.
     let mtimes = [(PathBuf::from("stored.rmeta"), FileTime::zero())].into();
     Ok(Some(Fingerprint {
@@ -66,10 +73,7 @@ pub(super) fn job(build_runner: &BuildRunner<'_, '_>, unit: &Unit) -> CargoResul
     source
         .ok_or_else(|| internal("missing package source"))?
         .verify(package_id)?;
-    Ok(Some(Job::new_dirty(
-        Work::noop(),
-        DirtyReason::FreshBuild,
-    )))
+    Ok(Some(Job::new_dirty(Work::noop(), DirtyReason::FreshBuild)))
 }
 
 /// Whether stock Cargo, which left the fingerprint `hash` in the target directory `dir`, would take
@@ -89,21 +93,23 @@ pub(in crate::core::compiler) fn is_fresh_in(
     if util::to_hex(fingerprint.hash_u64()) != hash {
         return Ok(false);
     }
-    let gctx = build_runner.bcx.gctx;
-    for local in fingerprint.local.get_mut().unwrap().iter() {
-        let stale = local.find_stale_item(
-            &mut build_runner.mtime_cache,
-            &mut build_runner.checksum_cache,
-            &unit.pkg,
-            dir,
-            gctx.cargo_exe()?,
-            gctx,
-        )?;
-        if stale.is_some() {
-            return Ok(false);
+    let build_dir = build_runner.bcx.ws.build_dir().into_path_unlocked();
+    for output in &mut fingerprint.outputs {
+        if let Ok(path) = output.strip_prefix(&build_dir) {
+            *output = dir.join(path);
         }
     }
+    let gctx = build_runner.bcx.gctx;
+    fingerprint.check_filesystem(
+        &mut build_runner.mtime_cache,
+        &mut build_runner.checksum_cache,
+        &unit.pkg,
+        dir,
+        gctx.cargo_exe()?,
+        gctx,
+    )?;
+    let is_fresh = fingerprint.fs_status.up_to_date();
     let fingerprint = Arc::new(fingerprint);
     build_runner.fingerprints.insert(unit.clone(), fingerprint);
-    Ok(true)
+    Ok(is_fresh)
 }
