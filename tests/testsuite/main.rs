@@ -22,6 +22,7 @@ mod commands;
 mod concurrent;
 mod deps_dir;
 mod output;
+mod regressions;
 mod search_path;
 mod shareable;
 mod stock;

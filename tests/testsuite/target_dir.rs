@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use cargo_test_support::{Project, prelude::*};
+use cargo_test_support::{Project, prelude::*, rustc_host};
 
 use crate::utils::packages::{
     CHAIN, CHAIN_MAIN, GRAPH, GRAPH_MAIN, GRAPH_SAYS, GRAPH_UNITS, publish_chain, publish_graph,
@@ -40,7 +40,8 @@ fn every_kind_of_unit() {
 #[cargo_test]
 fn each_command() {
     publish_graph();
-    for line in ["build --release", "check", "test"] {
+    let target = format!("build --target {}", rustc_host());
+    for line in ["build --release", "check", "test", &target] {
         let built = built(GRAPH, GRAPH_MAIN, line);
         let app = app("app", GRAPH, GRAPH_MAIN);
         let report = app.cargo(line).roots([built.build_dir()]).run();
@@ -48,16 +49,33 @@ fn each_command() {
     }
 }
 
+/// Cargo keeps no `.rustc_info.json` where `CARGO_CACHE_RUSTC_INFO` says so, or if rustup's rustc was started directly.
+#[cargo_test]
+fn without_what_cargo_knows_of_rustc() {
+    publish_chain();
+    let built = app("built", CHAIN, CHAIN_MAIN);
+    let build = built.cargo("build").with_exe(&stock_cargo());
+    build.env("CARGO_CACHE_RUSTC_INFO", "0").run();
+    let root = built.build_dir();
+    assert!(!root.join(".rustc_info.json").exists());
+    let app = app("app", CHAIN, CHAIN_MAIN);
+    let report = app.cargo("build").roots([&root]).run();
+    report.assert_compiled(&["app bin"]);
+}
+
 /// With a dependency that isn't there, its dependents are of no use either.
 #[cargo_test]
 fn an_output_that_is_gone() {
     publish_chain();
     let built = built(CHAIN, CHAIN_MAIN, "build");
+    let app = app("app", CHAIN, CHAIN_MAIN);
+    let build = || app.cargo("build").roots([built.build_dir()]).run();
+    build().assert_compiled(&["app bin"]);
+    app.forget();
     for file in built.glob("target/debug/deps/libleaf-*") {
         fs::remove_file(file.unwrap()).unwrap();
     }
-    let app = app("app", CHAIN, CHAIN_MAIN);
-    let report = app.cargo("build").roots([built.build_dir()]).run();
+    let report = build();
     report.assert_compiled(&["app bin", "leaf lib", "mid lib"]);
     assert_eq!(app.says(), "mid leaf 1");
 }
@@ -68,6 +86,8 @@ fn other_settings() {
     let built = built(CHAIN, CHAIN_MAIN, "build");
     let app = app("app", CHAIN, CHAIN_MAIN);
     let root = built.build_dir();
+    let report = app.cargo("build").roots([&root]).run();
+    report.assert_compiled(&["app bin"]);
     let report = app.cargo("build --release").roots([&root]).run();
     report.assert_compiled(&["app bin", "leaf lib", "mid lib"]);
     let flags = app.cargo("build").env("RUSTFLAGS", "--cfg=other");

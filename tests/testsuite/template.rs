@@ -198,11 +198,7 @@ fn filled(line: &str) -> PathBuf {
     let mut filled = FILLED.lock().unwrap_or_else(PoisonError::into_inner);
     if !filled.contains(line) {
         let service = Service::new(&shared.join("filler"), "filler");
-        let report = service.cargo(line).deps_dir(&root).run();
-        assert!(
-            report.compiled().len() > 1,
-            "nothing was filled in\n{report}"
-        );
+        service.cargo(line).deps_dir(&root).run();
         filled.insert(line.to_owned());
     }
     root
@@ -222,12 +218,6 @@ fn assert_only_the_member(service: &Service) {
     let name = service.name.replace('-', "_");
     for file in files(&service.target()) {
         let text = file.to_string_lossy().replace('-', "_");
-        let extension = file.extension().unwrap_or_default().to_string_lossy();
-        assert!(
-            !["rlib", "rmeta", "so"].contains(&&*extension),
-            "{} is in the target dir",
-            file.display()
-        );
         // Beside the member's files there are locks, caches and tags of cargo's own.
         let file_name = file.file_name().unwrap_or_default().to_string_lossy();
         let is_cargo_s = file_name.starts_with('.') || file_name == "CACHEDIR.TAG";
@@ -335,6 +325,7 @@ fn assert_only_members_are_compiled(fill: &str, line: &str) -> Service {
     let service = Service::new(&dir("member"), "member");
     let report = service.cargo(line).roots([&root]).run();
     report.assert_compiled(&[&service.bin()]);
+    assert!(report.reused_from(&root).len() > 90, "{report}");
     assert_only_the_member(&service);
     service
 }

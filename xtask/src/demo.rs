@@ -15,38 +15,17 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use serde::Deserialize;
 
 use crate::build::{self, Profile};
 use crate::repo::Repo;
-use crate::shell::{self, CommandExt};
-
-/// Name of the template's package.
-const TEMPLATE: &str = "hyper-template";
-
-/// Name of the new project.
-const PROJECT: &str = "welcome-service";
-
-/// How the new project's code differs from the template's.
-const CHANGE: (&str, &str) = ("Hello, ", "Welcome, ");
-
-/// Settings that would make the builds something else than what they are called here.
-const OURS: &[&str] = &[
-    "CARGO_BUILD_BUILD_DIR",
-    "CARGO_BUILD_DEPS_TARGET_DIR",
-    "CARGO_BUILD_SEARCH_PATH",
-    "CARGO_BUILD_TARGET_DIR",
-    "CARGO_SEARCH_PATH",
-    "CARGO_TARGET_DIR",
-];
+use crate::sample::{self, Build, PROJECT};
+use crate::shell;
 
 /// Runs the demo.
 pub(crate) fn run(repo: &Repo) -> Result<()> {
     build::run(repo, Profile::Release)?;
-    let template = repo.root().join("templates").join("hyper");
     let demo = repo.root().join("target").join("demo");
     let root = demo.join("root");
     let filler = demo.join("filler");
@@ -58,7 +37,7 @@ pub(crate) fn run(repo: &Repo) -> Result<()> {
         format!("{} from the template", repo.display(&root)),
     );
     set_read_only(&root, false)?;
-    let fill = Build::of(repo.drop_in(), &template, &filler)
+    let fill = Build::of(repo.drop_in(), &sample::template(repo), &filler)
         .env("CARGO_BUILD_DEPS_TARGET_DIR", &root)
         .run()?;
     set_read_only(&root, true)?;
@@ -67,8 +46,7 @@ pub(crate) fn run(repo: &Repo) -> Result<()> {
         "Creating",
         format!("`{PROJECT}` in {}", repo.display(&project)),
     );
-    shell::remove_dir(&project)?;
-    create_project(&template, &project)?;
+    sample::create_project(repo, &project)?;
 
     shell::status("Building", "it with the toolchain's cargo, from nothing");
     shell::remove_dir(&stock)?;
@@ -121,84 +99,6 @@ pub(crate) fn run(repo: &Repo) -> Result<()> {
         "expected the new project to compile one unit, its own, but it compiled {}",
         first.compiled
     );
-    Ok(())
-}
-
-/// A build to be measured.
-struct Build {
-    command: Command,
-}
-
-/// What came of a build.
-struct Measured {
-    time: Duration,
-    compiled: usize,
-    reused: usize,
-}
-
-impl Build {
-    fn of(cargo: impl AsRef<std::ffi::OsStr>, package: &Path, target: &Path) -> Self {
-        let mut command = shell::command(cargo, package);
-        for name in OURS {
-            command.env_remove(name);
-        }
-        command
-            .args([
-                "build",
-                "--locked",
-                "--message-format=json-render-diagnostics",
-            ])
-            .arg("--target-dir")
-            .arg(target);
-        Self { command }
-    }
-
-    fn env(mut self, name: &str, value: &Path) -> Self {
-        self.command.env(name, value);
-        self
-    }
-
-    fn run(mut self) -> Result<Measured> {
-        let mut compiled = 0;
-        let mut reused = 0;
-        let start = Instant::now();
-        let status = self.command.for_each_line(|line| {
-            if let Ok(Message::Artifact { fresh }) = serde_json::from_str(line) {
-                *(if fresh { &mut reused } else { &mut compiled }) += 1;
-            }
-        })?;
-        let time = start.elapsed();
-        ensure!(status.success(), "the build failed ({status})");
-        Ok(Measured {
-            time,
-            compiled,
-            reused,
-        })
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(tag = "reason")]
-enum Message {
-    #[serde(rename = "compiler-artifact")]
-    Artifact { fresh: bool },
-    #[serde(other)]
-    Other,
-}
-
-/// Makes a project of the template: other name, other code.
-fn create_project(template: &Path, project: &Path) -> Result<()> {
-    let mut is_changed = false;
-    for file in shell::files_below(template)? {
-        if file.starts_with("target") {
-            continue;
-        }
-        let text = shell::read(&template.join(&file))?.replace(TEMPLATE, PROJECT);
-        let changed = text.replace(CHANGE.0, CHANGE.1);
-        is_changed |= changed != text;
-        shell::write_if_changed(&project.join(&file), &changed)?;
-    }
-    ensure!(is_changed, "no `{}` in `{}`", CHANGE.0, template.display());
     Ok(())
 }
 

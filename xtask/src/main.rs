@@ -11,7 +11,7 @@
 //! | [`setup`] | inputs to patched tree |
 //! | [`patches`] | patched tree to patches, and the checks on them |
 //! | [`preflight`], [`build`], [`install`], [`toolchain`] | patched tree to binary, and where the binary goes |
-//! | [`demo`] | the binary at work |
+//! | [`sample`], [`demo`], [`bench`] | the binary at work |
 //! | [`format`] | formatting what is ours |
 //! | [`libtest`], [`upstream_test`], [`test`] | running testsuites and counting what they say |
 
@@ -22,6 +22,7 @@ use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
 mod base;
+mod bench;
 mod build;
 mod demo;
 mod format;
@@ -33,6 +34,7 @@ mod patches;
 mod preflight;
 mod repo;
 mod rustc;
+mod sample;
 mod series;
 mod setup;
 mod shell;
@@ -59,6 +61,8 @@ enum Command {
     Setup(setup::Options),
     /// Build the drop-in and leave it in `dist/bin`
     Build(BuildArgs),
+    /// Measure what reuse costs, against stock with everything fresh
+    Bench(bench::Options),
     /// Show the main job: a new project builds against a read-only root
     Demo,
     /// Format our crates and the overlay
@@ -132,6 +136,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Build(args) => {
             build::run(&repo, Profile::from_release_flag(args.release))?;
         }
+        Command::Bench(options) => bench::run(&repo, &options)?,
         Command::Demo => demo::run(&repo)?,
         Command::Fmt(args) => {
             let mode = if args.check { Mode::Check } else { Mode::Write };

@@ -22,9 +22,20 @@ use crate::core::compiler::fingerprint::stored;
 use crate::core::compiler::{BuildOutput, FileFlavor, Unit};
 use crate::util::errors::CargoResult;
 
-/// Whether `path` looks like the target directory of a project that was built.
+/// Whether `path` looks like the target directory of a project that was built: one with
+/// fingerprints in `<profile>/` or `<target>/<profile>/`.
 pub(super) fn is_target_dir(path: &Path) -> bool {
-    path.join(".rustc_info.json").is_file()
+    let below = |dir: &Path| -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).collect()
+    };
+    let has_fingerprints = |dir: &PathBuf| dir.join(".fingerprint").is_dir();
+    let dirs = below(path);
+    dirs.iter().any(has_fingerprints)
+        || dirs
+            .iter()
+            .flat_map(|dir| below(dir))
+            .any(|dir| has_fingerprints(&dir))
 }
 
 /// The candidates that the target directory `dir`, the root with number `root`, has for `units`,

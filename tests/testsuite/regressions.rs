@@ -1,0 +1,681 @@
+//! Defects that were found in use or in review, one test for each, which failed before the defect was mended.
+
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::Command;
+
+use cargo_test_support::{Project, prelude::*, project, retry};
+
+use crate::utils::cargo::Cargo;
+use crate::utils::packages::{package, publish_script, published, scripted};
+use crate::utils::report::Report;
+use crate::utils::tree::{assert_same_tree, cp, packages_in, tree, units_of};
+use crate::utils::{ProjectExt, app, dir, have, manifest, skip, stock_cargo, toolchain_bin};
+
+/// The body of a build script that makes a static library in `out`. Its function `name` returns the value of the Rust
+/// expression `value`.
+fn static_library(name: &str, value: &str) -> String {
+    r#"
+        let out = std::env::var("OUT_DIR").unwrap();
+        let run = |program: &str, args: &[&str]| {
+            assert!(std::process::Command::new(program).args(args).status().unwrap().success());
+        };
+        let code = format!("int NAME(void) {{ return {}; }}", VALUE);
+        std::fs::write(format!("{out}/NAME.c"), code).unwrap();
+        run("cc", &["-c", "-fPIC", &format!("{out}/NAME.c"), "-o", &format!("{out}/NAME.o")]);
+        run("ar", &["crs", &format!("{out}/libNAME.a"), &format!("{out}/NAME.o")]);
+    "#
+    .replace("NAME", name)
+    .replace("VALUE", value)
+}
+
+/// `foosys`, whose static library is compiled from the variable `FOO`, and `mid` over it.
+fn publish_native_chain() {
+    let script = static_library("foo", r#"std::env::var("FOO").unwrap()"#);
+    scripted(
+        "foosys",
+        &format!(
+            r#"
+                {script}
+                println!("cargo::rerun-if-env-changed=FOO");
+                println!("cargo::rustc-link-search=native={{out}}");
+                println!("cargo::rustc-link-lib=static=foo");
+            "#
+        ),
+        r#"
+            extern "C" { fn foo() -> i32; }
+            pub fn value() -> i32 { unsafe { foo() } }
+        "#,
+    )
+    .file("Cargo.toml", &published("foosys", "links = 'foo'"))
+    .publish();
+    package("mid")
+        .dep("foosys", "1.0")
+        .file("src/lib.rs", "pub fn mid() -> i32 { foosys::value() }")
+        .publish();
+}
+
+const NATIVE_MAIN: &str = r#"fn main() { println!("{}", mid::mid()); }"#;
+
+/// The directory that cargo makes for the run of a build script has the compiled script as well. Where the run waited
+/// for a unit of the deps dir it was made too late, and rustc could not write its dep-info.
+#[cargo_test]
+fn member_script_over_a_stored_run() {
+    scripted("linked", "", "")
+        .file("Cargo.toml", &published("linked", "links = 'linked'"))
+        .publish();
+    let app = app("app", "linked = '1.0'", "fn main() {}");
+    app.change_file("build.rs", "fn main() {}");
+    let deps = dir("deps");
+    let build = || app.cargo("build").deps_dir(&deps).run();
+    build();
+    build().assert_nothing_compiled();
+    app.forget();
+    build().assert_compiled(&["app bin", "app custom-build"]);
+}
+
+/// A library that only a dependency's dependency links in was also looked for in the project's own target dir, which
+/// had an older build of it, with the same metadata and another native library: that one was linked.
+#[cargo_test]
+fn stale_library_in_the_own_target_dir() {
+    if !(have("cc") && have("ar")) {
+        skip!("no C compiler here");
+    }
+    publish_native_chain();
+    let deps = dir("deps");
+    let app = app("app", "mid = '1.0'", NATIVE_MAIN);
+    app.cargo("build").env("FOO", "1").run();
+    assert_eq!(app.says(), "1");
+    for value in ["2", "3"] {
+        let report = app.cargo("build").env("FOO", value).deps_dir(&deps).run();
+        assert_eq!(app.says(), value, "{report}");
+    }
+}
+
+/// The same with a target dir on the search path. As one unit was taken from it, `leaf`, rustc looked there for all
+/// others as well, and took those that are not fresh.
+#[cargo_test]
+fn stale_library_in_a_target_dir_on_the_search_path() {
+    if !(have("cc") && have("ar")) {
+        skip!("no C compiler here");
+    }
+    publish_native_chain();
+    package("leaf").file("src/lib.rs", "").publish();
+    // Of two libraries that rustc finds it takes the one of the last directory, whichever that is.
+    let deps_dirs = ["a-deps", "z-deps"].map(dir);
+    let dependencies = "leaf = '1.0'\nmid = '1.0'";
+    let one = app("one", dependencies, NATIVE_MAIN);
+    one.cargo("build").env("FOO", "1").run();
+    assert_eq!(one.says(), "1");
+
+    for (number, deps) in deps_dirs.iter().enumerate() {
+        let two = app(&format!("two-{number}"), dependencies, NATIVE_MAIN);
+        let build = || two.cargo("build").env("FOO", "2").deps_dir(deps);
+        let report = build().roots([one.build_dir()]).run();
+        assert!(!report.compiled_any_of("leaf"), "{report}");
+        assert_eq!(two.says(), "2", "{report}");
+        let report = build().run();
+        assert_eq!(two.says(), "2", "{report}");
+    }
+}
+
+/// A build script outlived the cargo that was killed. The next build of the unit got the same directory, and the orphan
+/// wrote into it after it had been committed.
+#[cargo_test]
+fn orphaned_build_script() {
+    let [hold, started, go, done] = ["hold", "started", "go", "done"].map(dir);
+    scripted(
+        "slow",
+        &r#"
+            let exists = |path: &str| std::path::Path::new(path).exists();
+            let out = std::env::var("OUT_DIR").unwrap();
+            let write = |value: &str| std::fs::write(format!("{out}/value.rs"), format!("{value:?}"));
+            if !exists("HOLD") {
+                write("second").unwrap();
+                return;
+            }
+            std::fs::write("STARTED", "").unwrap();
+            for _ in 0..6000 {
+                if exists("GO") { break; }
+                std::thread::sleep(std::time::Duration::from_millis(10));
+            }
+            // Its directory may be gone.
+            write("orphan").ok();
+            std::fs::write("DONE", "").unwrap();
+        "#
+        .replace("HOLD", hold.to_str().unwrap())
+        .replace("STARTED", started.to_str().unwrap())
+        .replace("GO", go.to_str().unwrap())
+        .replace("DONE", done.to_str().unwrap()),
+        r#"pub fn slow() -> &'static str { include!(concat!(env!("OUT_DIR"), "/value.rs")) }"#,
+    )
+    .publish();
+    let deps = dir("deps");
+    let main = r#"fn main() { println!("{}", slow::slow()); }"#;
+    let one = app("one", "slow = '1.0'", main);
+
+    fs::write(&hold, "").unwrap();
+    let mut killed = one.cargo("build").deps_dir(&deps).spawn_for_stdout();
+    wait_until(|| started.exists());
+    // Only cargo itself.
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    fs::remove_file(&hold).unwrap();
+
+    let report = one.cargo("build").deps_dir(&deps).run();
+    assert_eq!(report.scripts, ["slow"], "{report}");
+    assert_eq!(one.says(), "second");
+    let trees = || -> Vec<_> {
+        let units = units_of(&deps, "slow-1.0.0").into_iter();
+        units.map(|unit| (tree(&unit), unit)).collect()
+    };
+    let before = trees();
+    assert_eq!(before.len(), 3, "not all is committed: {before:?}");
+
+    fs::write(&go, "").unwrap();
+    wait_until(|| done.exists());
+    for ((before, unit), (after, same)) in before.iter().zip(&trees()) {
+        assert_eq!(unit, same);
+        assert_same_tree(before, after);
+    }
+    let two = app("two", "slow = '1.0'", main);
+    let report = two.cargo("build").roots([&deps]).run();
+    report.assert_compiled(&["two bin"]);
+    assert_eq!(two.says(), "second");
+}
+
+/// A member's build script passes the `OUT_DIR` of a dependency on. It was not run again when the same build of the
+/// dependency was found at another place, and the linker looked where the first one had been.
+#[cargo_test]
+fn path_that_a_member_script_passes_on() {
+    if !(have("cc") && have("ar")) {
+        skip!("no C compiler here");
+    }
+    let script = static_library("answer", "5");
+    scripted(
+        "l-sys",
+        &format!(
+            r#"
+                {script}
+                println!("cargo::rerun-if-changed=build.rs");
+                println!("cargo::metadata=root={{out}}");
+            "#
+        ),
+        "",
+    )
+    .file("Cargo.toml", &published("l-sys", "links = 'l'"))
+    .publish();
+    let main = |greeting: &str| {
+        format!(
+            r#"
+                unsafe extern "C" {{ fn answer() -> i32; }}
+                fn main() {{ println!("{greeting} {{}}", unsafe {{ answer() }}); }}
+            "#
+        )
+    };
+    let app = app("app", "l-sys = '1.0'", &main("first"));
+    app.change_file(
+        "build.rs",
+        r#"fn main() {
+            println!("cargo::rerun-if-changed=build.rs");
+            println!("cargo::rustc-link-search=native={}", std::env::var("DEP_L_ROOT").unwrap());
+            println!("cargo::rustc-link-lib=static=answer");
+        }"#,
+    );
+    let [filled, moved] = ["filled", "moved"].map(dir);
+    app.cargo("build").deps_dir(&filled).run();
+    app.forget();
+    app.cargo("build").roots([&filled]).run();
+    assert_eq!(app.says(), "first 5");
+
+    cp(&filled, &moved);
+    fs::remove_dir_all(&filled).unwrap();
+    app.change_file("src/main.rs", &main("second"));
+    let report = app.cargo("build").roots([&moved]).run();
+    assert!(!report.compiled_any_of("l-sys"), "{report}");
+    assert_eq!(app.says(), "second 5");
+}
+
+/// In a target dir of stock, a dependency had been built again and its dependent not. Each was fresh by itself and both
+/// were taken, which rustc refuses (E0460).
+#[cargo_test]
+fn target_dir_with_a_dependent_left_behind() {
+    let outside = dir("outside.txt");
+    publish_script(
+        "a",
+        &r##"
+            let value = std::fs::read_to_string("OUTSIDE").unwrap();
+            let code = format!("#[inline] pub fn value() -> u32 {{ {value} }}");
+            std::fs::write(format!("{}/g.rs", std::env::var("OUT_DIR").unwrap()), code).unwrap();
+            println!("cargo::rerun-if-changed=OUTSIDE");
+        "##
+        .replace("OUTSIDE", outside.to_str().unwrap()),
+        r#"include!(concat!(env!("OUT_DIR"), "/g.rs"));"#,
+    );
+    package("b")
+        .dep("a", "1.0")
+        .file(
+            "src/lib.rs",
+            "#[inline] pub fn value() -> u32 { a::value() }",
+        )
+        .publish();
+    let dependencies = "a = '1.0'\nb = '1.0'";
+    let main = r#"fn main() { println!("{} {}", a::value(), b::value()); }"#;
+    let built = app("built", dependencies, main);
+    let stock = |line: &str| built.cargo(line).with_exe(&stock_cargo()).run();
+    fs::write(&outside, "1").unwrap();
+    stock("build");
+    fs::write(&outside, "2").unwrap();
+    let report = stock("build -p a");
+    assert_eq!(report.compiled(), ["a lib"], "{report}");
+
+    let app = app("app", dependencies, main);
+    let report = app.cargo("build").roots([built.build_dir()]).run();
+    report.assert_compiled(&["app bin", "b lib"]);
+    assert_eq!(app.says(), "2 2");
+}
+
+/// Builds over a root that was moved. `baked`, which has to be published, knows the path of its `OUT_DIR`, `baked::DIR`,
+/// so that it has to be built again; a package that only includes a file from there has not.
+#[track_caller]
+fn assert_bound_to_its_place() {
+    publish_script(
+        "plain",
+        r#"
+            let out = std::env::var("OUT_DIR").unwrap();
+            std::fs::write(format!("{out}/g.rs"), "pub const PLAIN: &str = \"plain\";").unwrap();
+            println!("cargo::rerun-if-changed=build.rs");
+        "#,
+        r#"include!(concat!(env!("OUT_DIR"), "/g.rs"));"#,
+    );
+    let dependencies = "baked = '1.0'\nplain = '1.0'";
+    let main = r#"fn main() { assert_eq!(plain::PLAIN, "plain"); println!("{}", baked::DIR); }"#;
+    let [old, new] = ["old", "new"].map(dir);
+    let filler = app("filler", dependencies, main);
+    filler.cargo("build").deps_dir(&old).run();
+    assert!(Path::new(&filler.says()).starts_with(&old));
+    let report = filler.cargo("build").roots([&old]).run();
+    report.assert_nothing_compiled();
+
+    fs::rename(&old, &new).unwrap();
+    let plain = ["plain custom-build", "plain lib", "plain run"].map(str::to_owned);
+    let assert_right = |app: &Project, report: &Report| {
+        let says = app.says();
+        let says = Path::new(&says);
+        assert!(!says.starts_with(&old), "{}\n{report}", says.display());
+        assert!(says.is_dir(), "{}\n{report}", says.display());
+        let reused = report.reused_from(&new);
+        assert!(plain.iter().all(|unit| reused.contains(unit)), "{report}");
+    };
+    let reader = app("reader", dependencies, main);
+    let report = reader.cargo("build").roots([&new]).run();
+    assert_right(&reader, &report);
+    let writer = app("writer", dependencies, main);
+    let report = writer.cargo("build").deps_dir(&new).run();
+    assert_right(&writer, &report);
+    assert!(Path::new(&writer.says()).starts_with(&new), "{report}");
+    let report = writer.cargo("build").roots([&new]).run();
+    report.assert_nothing_compiled();
+}
+
+/// A generated file has `env!("OUT_DIR")` in it. Only the package's own files were searched for that.
+#[cargo_test]
+fn out_dir_in_a_generated_file() {
+    publish_script(
+        "baked",
+        r#"
+            let out = std::env::var("OUT_DIR").unwrap();
+            std::fs::write(format!("{out}/g.rs"), "pub const DIR: &str = env!(\"OUT_DIR\");").unwrap();
+            println!("cargo::rerun-if-changed=build.rs");
+        "#,
+        r#"include!(concat!(env!("OUT_DIR"), "/g.rs"));"#,
+    );
+    assert_bound_to_its_place();
+}
+
+/// A generated file has the path itself in it, and is included, but is not called `*.rs`. Only such were searched.
+#[cargo_test]
+fn out_dir_as_a_literal_in_an_included_file() {
+    publish_script(
+        "baked",
+        r#"
+            let out = std::env::var("OUT_DIR").unwrap();
+            std::fs::write(format!("{out}/g.in"), format!("pub const DIR: &str = {out:?};")).unwrap();
+            println!("cargo::rerun-if-changed=build.rs");
+        "#,
+        r#"include!(concat!(env!("OUT_DIR"), "/g.in"));"#,
+    );
+    assert_bound_to_its_place();
+}
+
+/// The package only includes, but uses a macro of another crate that expands to `env!("OUT_DIR")`.
+#[cargo_test]
+fn out_dir_in_a_macro_of_another_crate() {
+    package("macros")
+        .file(
+            "src/lib.rs",
+            r#"#[macro_export] macro_rules! out_dir { () => { env!("OUT_DIR") } }"#,
+        )
+        .publish();
+    scripted(
+        "baked",
+        r#"
+            let out = std::env::var("OUT_DIR").unwrap();
+            std::fs::write(format!("{out}/g.rs"), "pub const OTHER: u32 = 1;").unwrap();
+            println!("cargo::rerun-if-changed=build.rs");
+        "#,
+        r#"
+            include!(concat!(env!("OUT_DIR"), "/g.rs"));
+            pub const DIR: &str = macros::out_dir!();
+        "#,
+    )
+    .dep("macros", "1.0")
+    .publish();
+    assert_bound_to_its_place();
+}
+
+/// Cargo ignores spaces around a directive. What dependents see of a run was taken from lines without any, so that two
+/// runs with different directives looked the same to them.
+#[cargo_test]
+fn indented_directive() {
+    publish_script(
+        "indented",
+        r#"
+            println!("cargo:rerun-if-env-changed=FOO");
+            println!("cargo:rustc-check-cfg=cfg(two)");
+            if std::env::var("FOO").unwrap() == "2" { println!("  cargo:rustc-cfg=two"); }
+        "#,
+        "pub fn value() -> u32 { if cfg!(two) { 2 } else { 1 } }",
+    );
+    let deps = dir("deps");
+    let main = r#"fn main() { println!("{}", indented::value()); }"#;
+    let app = app("app", "indented = '1.0'", main);
+    for value in ["1", "2", "1"] {
+        let report = app.cargo("build").env("FOO", value).deps_dir(&deps).run();
+        assert_eq!(app.says(), value, "{report}");
+    }
+}
+
+/// `native` is another processor on each machine, and nothing that rustc prints says which: such units were shared
+/// between all of them.
+#[cargo_test]
+fn native_cpu() {
+    package("leaf").file("src/lib.rs", "").publish();
+    let app = app("app", "leaf = '1.0'", "fn main() {}");
+    for (number, flags) in ["-Ctarget-cpu=native", "-C target-cpu=native"]
+        .iter()
+        .enumerate()
+    {
+        let deps = dir(&format!("deps-{number}"));
+        let build = || {
+            app.cargo("build")
+                .deps_dir(&deps)
+                .env("RUSTFLAGS", flags)
+                .run()
+        };
+        build();
+        assert_eq!(packages_in(&deps), [] as [&str; 0]);
+        build().assert_nothing_compiled();
+        // It is the flag that keeps it out.
+        app.cargo("build").deps_dir(&deps).run();
+        assert_eq!(packages_in(&deps), ["leaf-1.0.0"]);
+    }
+}
+
+/// A file in `OUT_DIR` whose name is not Unicode kept the run, and what depends on it, from being stored.
+#[cfg(target_os = "linux")]
+#[cargo_test]
+fn file_name_that_is_not_unicode() {
+    publish_script(
+        "odd",
+        r#"
+            use std::os::unix::ffi::OsStrExt;
+            let out = std::path::PathBuf::from(std::env::var_os("OUT_DIR").unwrap());
+            std::fs::write(out.join(std::ffi::OsStr::from_bytes(b"x\xff")), "odd").unwrap();
+        "#,
+        "",
+    );
+    let deps = dir("deps");
+    let one = app("one", "odd = '1.0'", "fn main() {}");
+    let report = one.cargo("build").deps_dir(&deps).run();
+    assert_eq!(report.warnings(), [] as [&str; 0], "{report}");
+    one.cargo("build")
+        .deps_dir(&deps)
+        .run()
+        .assert_nothing_compiled();
+    let two = app("two", "odd = '1.0'", "fn main() {}");
+    let report = two.cargo("build").roots([&deps]).run();
+    report.assert_compiled(&["two bin"]);
+    let units = ["odd custom-build", "odd lib", "odd run"];
+    assert_eq!(report.reused_from(&deps), units);
+}
+
+/// A watched directory was read to the end of all symbolic links, which go round in circles here, and every file in it
+/// was opened, which waits for ever for the other end of a pipe.
+#[cargo_test]
+fn watched_directory_with_links_and_a_pipe() {
+    let watched = dir("watched");
+    fs::create_dir_all(watched.join("sub/deep")).unwrap();
+    fs::write(watched.join("sub/value"), "first").unwrap();
+    for (link, to) in [
+        ("self", "."),
+        ("sub/up", ".."),
+        ("sub/up-again", ".."),
+        ("sub/deep/top", "../.."),
+        ("sub/deep/nowhere", "nothing"),
+    ] {
+        symlink(to, watched.join(link)).unwrap();
+    }
+    let pipe = watched.join("sub/pipe");
+    if !(Command::new("mkfifo").arg(pipe).status()).is_ok_and(|status| status.success()) {
+        skip!("can't make a pipe here");
+    }
+    publish_script(
+        "watch",
+        &r#"
+            println!("cargo::rerun-if-changed=WATCHED");
+            println!("cargo::rustc-env=VALUE={}", std::fs::read_to_string("WATCHED/sub/value").unwrap());
+        "#
+        .replace("WATCHED", watched.to_str().unwrap()),
+        r#"pub fn watch() -> &'static str { env!("VALUE") }"#,
+    );
+    let deps = dir("deps");
+    let main = r#"fn main() { println!("{}", watch::watch()); }"#;
+    let one = app("one", "watch = '1.0'", main);
+    let build = || finish_or_end(one.cargo("build").deps_dir(&deps));
+    assert_eq!(build().scripts, ["watch"]);
+    assert_eq!(one.says(), "first");
+    build().assert_nothing_compiled();
+
+    fs::write(watched.join("sub/value"), "second").unwrap();
+    assert_eq!(build().scripts, ["watch"]);
+    assert_eq!(one.says(), "second");
+    build().assert_nothing_compiled();
+
+    let two = app("two", "watch = '1.0'", main);
+    let report = finish_or_end(two.cargo("build").roots([&deps]));
+    report.assert_compiled(&["two bin"]);
+    assert_eq!(two.says(), "second");
+}
+
+/// rustc couldn't load a proc macro that was linked with a dynamic library of the deps dir: the loader was not told
+/// where that is.
+#[cfg(target_os = "linux")]
+#[cargo_test]
+fn proc_macro_over_a_dynamic_library() {
+    package("dynamic")
+        .file(
+            "Cargo.toml",
+            &published("dynamic", "\n[lib]\ncrate-type = ['dylib']"),
+        )
+        .file("src/lib.rs", "pub fn value() -> u32 { 7 }")
+        .publish();
+    package("number")
+        .proc_macro(true)
+        .dep("dynamic", "1.0")
+        .file(
+            "src/lib.rs",
+            r#"
+                #[proc_macro]
+                pub fn number(_: proc_macro::TokenStream) -> proc_macro::TokenStream {
+                    dynamic::value().to_string().parse().unwrap()
+                }
+            "#,
+        )
+        .publish();
+    let deps = dir("deps");
+    let main = r#"fn main() { println!("{}", number::number!()); }"#;
+    // Stock needs this as well: the library is linked with that of the standard library.
+    let rustc = Command::new(toolchain_bin().join("rustc"))
+        .args(["--print", "target-libdir"])
+        .output()
+        .unwrap();
+    let std = String::from_utf8(rustc.stdout).unwrap();
+    let std = std.trim_end();
+    let build = |app: &Project| app.cargo("build").env("LD_LIBRARY_PATH", std);
+
+    let one = app("one", "number = '1.0'", main);
+    build(&one).deps_dir(&deps).run();
+    assert_eq!(one.says(), "7");
+    build(&one).deps_dir(&deps).run().assert_nothing_compiled();
+    let two = app("two", "number = '1.0'", main);
+    let report = build(&two).roots([&deps]).run();
+    report.assert_compiled(&["two bin"]);
+    assert_eq!(
+        report.reused_from(&deps),
+        ["dynamic dylib", "number proc-macro"]
+    );
+    assert_eq!(two.says(), "7");
+}
+
+/// A compiled build script has two names. Where the second one was missing in a target dir on the search path, it was
+/// made there.
+#[cargo_test]
+fn missing_name_of_a_build_script_in_a_target_dir() {
+    publish_script("scripted", "", "pub fn value() -> u32 { 1 }");
+    let main = r#"fn main() { println!("{}", scripted::value()); }"#;
+    let built = app("built", "scripted = '1.0'", main);
+    built.cargo("build").with_exe(&stock_cargo()).run();
+    let mut removed = 0;
+    for link in built.glob("target/debug/build/scripted-*/build-script-build") {
+        fs::remove_file(link.unwrap()).unwrap();
+        removed += 1;
+    }
+    assert_eq!(removed, 1);
+
+    let root = built.build_dir();
+    let before = tree(&root);
+    let app = app("app", "scripted = '1.0'", main);
+    app.cargo("build").roots([&root]).run();
+    assert_eq!(app.says(), "1");
+    assert_same_tree(&before, &tree(&root));
+}
+
+/// A vendored package reads a file of the project that it is in. The file was taken for one of the package, as its path
+/// starts with that of the package: `<package>/src/../../../shared.txt`.
+#[cargo_test]
+fn vendored_package_that_reads_its_project() {
+    let checkout = |name: &str| {
+        project()
+            .at(name)
+            .file(".cargo/config.toml", "[source.crates-io]\nreplace-with = 'vendor'\n\n[source.vendor]\ndirectory = 'vendor'\n")
+            .file("Cargo.toml", &manifest(name, "shared = '1.0'", ""))
+            .file("src/main.rs", r#"fn main() { println!("{}", shared::SHARED); }"#)
+            .file("shared.txt", &format!("of {name}"))
+            .file("vendor/shared/.cargo-checksum.json", r#"{"files":{},"package":null}"#)
+            .file("vendor/shared/Cargo.toml", &published("shared", ""))
+            .file(
+                "vendor/shared/src/lib.rs",
+                r#"pub const SHARED: &str = include_str!("../../../shared.txt");"#,
+            )
+            .build()
+    };
+    let deps = dir("deps");
+    for name in ["one", "two"] {
+        let project = checkout(name);
+        let report = project.cargo("build").deps_dir(&deps).run();
+        assert_eq!(project.says(), format!("of {name}"), "{report}");
+        let report = project.cargo("build").deps_dir(&deps).run();
+        report.assert_nothing_compiled();
+    }
+    let three = checkout("three");
+    let report = three.cargo("build").roots([&deps]).run();
+    assert_eq!(three.says(), "of three", "{report}");
+}
+
+/// A dependency that is asked for by name was compiled again, for a difference that makes none in what rustc does.
+#[cargo_test]
+fn dependency_asked_for_by_name() {
+    package("good").file("src/lib.rs", "").publish();
+    let deps = dir("deps");
+    let app = app("app", "good = '1.0'", "fn main() {}");
+    let report = app.cargo("build").deps_dir(&deps).run();
+    report.assert_compiled(&["app bin", "good lib"]);
+    let report = app.cargo("build -p good").deps_dir(&deps).run();
+    report.assert_nothing_compiled();
+    assert!(report.stderr.contains("1 unit reused"), "{report}");
+}
+
+/// An empty variable counted as a setting, and changed what is printed.
+#[cargo_test]
+fn empty_search_path() {
+    package("leaf").file("src/lib.rs", "").publish();
+    let app = app("app", "leaf = '1.0'", "fn main() {}");
+    let report = app.cargo("build").env("CARGO_SEARCH_PATH", "").run();
+    assert!(report.stderr.contains("Finished"), "{report}");
+    assert!(!report.stderr.contains("reused"), "{report}");
+    app.cargo("build")
+        .with_exe(&stock_cargo())
+        .run()
+        .assert_nothing_compiled();
+}
+
+/// A value that is not UTF-8 was recorded as none.
+#[cargo_test]
+fn variable_that_is_not_unicode() {
+    publish_script(
+        "watch",
+        r#"
+            println!("cargo::rerun-if-env-changed=WATCHED");
+            println!("cargo::rustc-env=VALUE={}", std::env::var_os("WATCHED").is_some());
+        "#,
+        r#"pub fn watch() -> &'static str { env!("VALUE") }"#,
+    );
+    let deps = dir("deps");
+    let main = r#"fn main() { println!("{}", watch::watch()); }"#;
+    let [unset, set] = ["unset", "set"].map(|name| app(name, "watch = '1.0'", main));
+    let value = std::ffi::OsStr::from_bytes(b"\xff");
+    for _ in 0..2 {
+        let report = unset.cargo("build").deps_dir(&deps).run();
+        assert_eq!(unset.says(), "false", "{report}");
+        let report = set.cargo("build").deps_dir(&deps);
+        let report = report.env("WATCHED", value).run();
+        assert_eq!(set.says(), "true", "{report}");
+    }
+    unset
+        .cargo("build")
+        .deps_dir(&deps)
+        .run()
+        .assert_nothing_compiled();
+    let report = set
+        .cargo("build")
+        .env("WATCHED", value)
+        .deps_dir(&deps)
+        .run();
+    report.assert_nothing_compiled();
+}
+
+/// Runs to the end, which has to be a success, or ends it when that takes for ever.
+#[track_caller]
+fn finish_or_end(cargo: Cargo) -> Report {
+    let running = cargo.spawn();
+    wait_until(|| !running.is_running());
+    running.finish()
+}
+
+#[track_caller]
+fn wait_until(mut ready: impl FnMut() -> bool) {
+    retry(600, || ready().then_some(()));
+}

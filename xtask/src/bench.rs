@@ -1,0 +1,132 @@
+//! What reuse costs, against the least that a build can take: stock Cargo with every dependency fresh in its own target
+//! directory.
+//!
+//! The two are run in turns, and compared pair by pair, so that whatever else the machine does falls on both.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use clap::Args;
+
+use crate::build::{self, Profile};
+use crate::repo::Repo;
+use crate::sample::{self, Build, Measured, PROJECT};
+use crate::shell;
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// How many pairs to run
+    #[arg(long, value_name = "N", default_value_t = 15, value_parser = clap::value_parser!(u32).range(3..))]
+    pairs: u32,
+}
+
+/// Runs the benchmark and prints its table.
+pub(crate) fn run(repo: &Repo, options: &Options) -> Result<()> {
+    build::run(repo, Profile::Release)?;
+    let bench = repo.root().join("target").join("bench");
+    let root = bench.join("root");
+    let project = bench.join("project");
+    let (ours, stock) = (bench.join("ours"), bench.join("stock"));
+
+    shell::status("Filling", repo.display(&root));
+    sample::create_project(repo, &project)?;
+    Build::of(repo.drop_in(), &project, &bench.join("filler"))
+        .env("CARGO_BUILD_DEPS_TARGET_DIR", &root)
+        .run()?;
+    Build::of(shell::own_cargo(), &project, &stock).run()?;
+
+    let with_root = || {
+        Build::of(repo.drop_in(), &project, &ours)
+            .env("CARGO_SEARCH_PATH", &root)
+            .run()
+    };
+    let floor = || Build::of(shell::own_cargo(), &project, &stock).run();
+
+    let mut first = Vec::new();
+    let mut nothing = Vec::new();
+    for pair in 1..=options.pairs {
+        shell::status("Measuring", format!("pair {pair} of {}", options.pairs));
+        shell::remove_dir(&ours)?;
+        remove_member(&stock)?;
+        first.push(Pair::new(with_root()?, floor()?, 1)?);
+        nothing.push(Pair::new(with_root()?, floor()?, 0)?);
+    }
+
+    println!();
+    println!(
+        "{:36} {:>9} {:>9}   ratio: median (least to most)",
+        "", "ours", "stock"
+    );
+    report("first build of a new project", &first);
+    report("build with nothing to do", &nothing);
+    Ok(())
+}
+
+/// One run of each, one after the other.
+struct Pair {
+    ours: Duration,
+    stock: Duration,
+}
+
+impl Pair {
+    /// Checks that both did what they were to do.
+    fn new(ours: Measured, stock: Measured, compiled: usize) -> Result<Self> {
+        for measured in [&ours, &stock] {
+            ensure!(
+                measured.compiled == compiled && measured.reused > 0,
+                "expected {compiled} units to be compiled and others to be reused, but {} were and {} were",
+                measured.compiled,
+                measured.reused
+            );
+        }
+        Ok(Self {
+            ours: ours.time,
+            stock: stock.time,
+        })
+    }
+}
+
+fn report(name: &str, pairs: &[Pair]) {
+    let mut ratios: Vec<f64> = pairs
+        .iter()
+        .map(|pair| pair.ours.as_secs_f64() / pair.stock.as_secs_f64())
+        .collect();
+    ratios.sort_by(f64::total_cmp);
+    let median_of = |time: fn(&Pair) -> Duration| {
+        let mut times: Vec<_> = pairs.iter().map(time).collect();
+        times.sort();
+        times[times.len() / 2].as_secs_f64()
+    };
+    println!(
+        "{name:36} {:>7.3} s {:>7.3} s   {:.3} ({:.3} to {:.3})",
+        median_of(|pair| pair.ours),
+        median_of(|pair| pair.stock),
+        ratios[ratios.len() / 2],
+        ratios[0],
+        ratios[ratios.len() - 1]
+    );
+}
+
+/// Removes what stock Cargo built of the project itself, and leaves its dependencies.
+fn remove_member(target: &Path) -> Result<()> {
+    let debug = target.join("debug");
+    shell::remove_dir(&debug.join("incremental"))?;
+    let file_name = PROJECT.replace('-', "_");
+    for dir in ["deps", ".fingerprint", ""] {
+        for entry in fs::read_dir(debug.join(dir))? {
+            let path = entry?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if !name.starts_with(PROJECT) && !name.starts_with(&file_name) {
+                continue;
+            }
+            if path.is_dir() {
+                shell::remove_dir(&path)?;
+            } else {
+                fs::remove_file(&path)?;
+            }
+        }
+    }
+    Ok(())
+}
