@@ -67,7 +67,7 @@ fn search_path_entry_that_is_a_file() {
     fs::write(&file, "not a root").unwrap();
     let report = app.cargo("build").plain().roots([&file]).fails();
     report.expect_stderr(str![[r#"
-[ERROR] `[ROOT]/file` in `CARGO_SEARCH_PATH` is not an artifact root
+[ERROR] `[ROOT]/file` in `CARGO_SEARCH_PATH` is neither an artifact root nor a target directory
 
 Caused by:
   not a directory
@@ -82,7 +82,7 @@ fn search_path_entry_that_is_no_root() {
     fs::create_dir_all(other.join("src")).unwrap();
     let report = app.cargo("build").plain().roots([&other]).fails();
     report.expect_stderr(str![[r#"
-[ERROR] `[ROOT]/other` in `CARGO_SEARCH_PATH` is not an artifact root
+[ERROR] `[ROOT]/other` in `CARGO_SEARCH_PATH` is neither an artifact root nor a target directory
 
 Caused by:
   no `root.json` in it, which every artifact root has
@@ -104,7 +104,7 @@ fn configured_entry_that_is_no_root() {
     .unwrap();
     let report = app.cargo("build").plain().fails();
     report.expect_stderr(str![[r#"
-[ERROR] `[ROOT]/app/../other` in `build.search-path` is not an artifact root
+[ERROR] `[ROOT]/app/../other` in `build.search-path` is neither an artifact root nor a target directory
 
 Caused by:
   no `root.json` in it, which every artifact root has

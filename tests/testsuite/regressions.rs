@@ -12,7 +12,7 @@ use crate::utils::cargo::Cargo;
 use crate::utils::packages::{package, publish_script, published, scripted};
 use crate::utils::report::Report;
 use crate::utils::tree::{assert_same_tree, cp, packages_in, tree, units_of};
-use crate::utils::{ProjectExt, app, dir, have, manifest, skip, stock_cargo, toolchain_bin};
+use crate::utils::{ProjectExt, app, dir, have, manifest, skip, stock_cargo};
 
 /// The body of a build script that makes a static library in `out`. Its function `name` returns the value of the Rust
 /// expression `value`.
@@ -215,6 +215,7 @@ fn path_that_a_member_script_passes_on() {
             "#
         )
     };
+    let filler = app("filler", "l-sys = '1.0'", "fn main() {}");
     let app = app("app", "l-sys = '1.0'", &main("first"));
     app.change_file(
         "build.rs",
@@ -225,8 +226,7 @@ fn path_that_a_member_script_passes_on() {
         }"#,
     );
     let [filled, moved] = ["filled", "moved"].map(dir);
-    app.cargo("build").deps_dir(&filled).run();
-    app.forget();
+    filler.cargo("build").deps_dir(&filled).run();
     app.cargo("build").roots([&filled]).run();
     assert_eq!(app.says(), "first 5");
 
@@ -452,26 +452,43 @@ fn file_name_that_is_not_unicode() {
     assert_eq!(report.reused_from(&deps), units);
 }
 
-/// A watched directory was read to the end of all symbolic links, which go round in circles here, and every file in it
-/// was opened, which waits for ever for the other end of a pipe.
+/// A watched directory was read to the end of all symbolic links. There is none where they go round in circles.
 #[cargo_test]
-fn watched_directory_with_links_and_a_pipe() {
-    let watched = dir("watched");
-    fs::create_dir_all(watched.join("sub/deep")).unwrap();
-    fs::write(watched.join("sub/value"), "first").unwrap();
-    for (link, to) in [
-        ("self", "."),
-        ("sub/up", ".."),
-        ("sub/up-again", ".."),
-        ("sub/deep/top", "../.."),
-        ("sub/deep/nowhere", "nothing"),
-    ] {
-        symlink(to, watched.join(link)).unwrap();
-    }
-    let pipe = watched.join("sub/pipe");
-    if !(Command::new("mkfifo").arg(pipe).status()).is_ok_and(|status| status.success()) {
+fn watched_directory_with_links_to_itself() {
+    assert_is_watched(|watched| {
+        fs::create_dir(watched.join("sub/deep")).unwrap();
+        for (link, to) in [
+            ("self", "."),
+            ("sub/up", ".."),
+            ("sub/up-again", ".."),
+            ("sub/deep/top", "../.."),
+            ("sub/deep/nowhere", "nothing"),
+        ] {
+            symlink(to, watched.join(link)).unwrap();
+        }
+    });
+}
+
+/// Everything in a watched directory was opened, which waits for ever for the other end of a pipe.
+#[cargo_test]
+fn watched_directory_with_a_pipe() {
+    if !have("mkfifo") {
         skip!("can't make a pipe here");
     }
+    assert_is_watched(|watched| {
+        let pipe = watched.join("sub/pipe");
+        let status = Command::new("mkfifo").arg(pipe).status().unwrap();
+        assert!(status.success());
+    });
+}
+
+/// Builds with a script that watches a directory outside of the package, in which `fill` has made what it wants.
+#[track_caller]
+fn assert_is_watched(fill: impl FnOnce(&Path)) {
+    let watched = dir("watched");
+    fs::create_dir_all(watched.join("sub")).unwrap();
+    fs::write(watched.join("sub/value"), "first").unwrap();
+    fill(&watched);
     publish_script(
         "watch",
         &r#"
@@ -528,7 +545,7 @@ fn proc_macro_over_a_dynamic_library() {
     let deps = dir("deps");
     let main = r#"fn main() { println!("{}", number::number!()); }"#;
     // Stock needs this as well: the library is linked with that of the standard library.
-    let rustc = Command::new(toolchain_bin().join("rustc"))
+    let rustc = Command::new(crate::utils::toolchain_bin().join("rustc"))
         .args(["--print", "target-libdir"])
         .output()
         .unwrap();

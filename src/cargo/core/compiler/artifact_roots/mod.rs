@@ -35,8 +35,9 @@
 //! - What a build script or a proc macro reads without saying so is not tracked, as in the rest of
 //!   Cargo. That includes the system's libraries: a proc macro that was linked on a newer system
 //!   may not load on an older one.
-//! - A root that was moved is taken to be right if no source, directive or compiled file has its
-//!   path in it. A build script may have written it to another file, in another encoding.
+//! - A root that was moved is taken to be right if no directive, compiled file or text that may be
+//!   included has its path in it. A build script may have written it to another file, or in
+//!   another encoding.
 //! - `-Z` flags are all in the key, also those that don't matter to rustc.
 //! - Units with `-C target-cpu=native` are not shareable.
 //! - Sizes of outputs are checked when a unit is taken, digests are not.

@@ -190,11 +190,7 @@ impl Observer {
         }
 
         let mut texts = vec![directives(stdout)];
-        let mut generated = Vec::new();
-        find_sources(&self.places.out, &mut generated)?;
-        for file in generated {
-            texts.push(paths::read_bytes(&file)?);
-        }
+        find_sources(&self.places.out, &mut texts)?;
         if (texts[1..].iter()).any(|text| mentions_path(text, &self.places.unit)) {
             observed.push(Observed::Location {
                 path: self.places.unit.clone(),
@@ -342,15 +338,35 @@ fn static_libraries(output: &BuildOutput) -> Vec<PathBuf> {
     files
 }
 
-/// Finds Rust source files below `dir`.
-fn find_sources(dir: &Path, files: &mut Vec<PathBuf>) -> CargoResult<()> {
+/// Finds files below `dir` that the package's source may include: all but binary ones and the
+/// by-products of make, CMake and autoconf, which are full of paths and of no use to rustc.
+fn find_sources(dir: &Path, texts: &mut Vec<Vec<u8>>) -> CargoResult<()> {
+    const BY_PRODUCTS: &[&str] = &[
+        "CMakeCache.txt",
+        "CMakeFiles",
+        "Makefile",
+        "config.status",
+        "install_manifest.txt",
+        "libtool",
+    ];
+    const BY_PRODUCT_EXTENSIONS: &[&str] = &["cmake", "d", "la", "lo", "log", "make", "mk", "pc"];
     for entry in std::fs::read_dir(dir)? {
         let entry = entry?;
         let file_type = entry.file_type()?;
+        let path = entry.path();
+        let extension = path.extension().unwrap_or_default();
+        if BY_PRODUCTS.iter().any(|name| entry.file_name() == *name)
+            || BY_PRODUCT_EXTENSIONS.iter().any(|name| extension == *name)
+        {
+            continue;
+        }
         if file_type.is_dir() {
-            find_sources(&entry.path(), files)?;
-        } else if file_type.is_file() && entry.path().extension() == Some(OsStr::new("rs")) {
-            files.push(entry.path());
+            find_sources(&path, texts)?;
+        } else if file_type.is_file() {
+            let contents = paths::read_bytes(&path)?;
+            if str::from_utf8(&contents).is_ok() {
+                texts.push(contents);
+            }
         }
     }
     Ok(())
