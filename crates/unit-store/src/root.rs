@@ -97,6 +97,9 @@ impl Root {
             Err(error) => {
                 return Err(match fs::metadata(path) {
                     Ok(meta) if !meta.is_dir() => RootError::NotADirectory,
+                    Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+                        RootError::NotADirectory
+                    }
                     Err(missing) if missing.kind() == io::ErrorKind::NotFound => RootError::Missing,
                     Ok(_) if error.kind() == io::ErrorKind::NotFound => RootError::NotARoot,
                     _ => RootError::Damaged(error),

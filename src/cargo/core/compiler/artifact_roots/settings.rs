@@ -1,5 +1,6 @@
 //! The settings: which roots there are.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -41,6 +42,7 @@ pub(super) fn read(ws: &Workspace<'_>) -> CargoResult<Option<Settings>> {
 
     let gctx = ws.gctx();
     let mut sources: Vec<Source> = Vec::new();
+    let mut seen = HashSet::new();
     for Entry { path, origin } in entries {
         if deps_dir.as_deref().is_some_and(|dir| is_same(dir, &path)) {
             gctx.shell().warn(format!(
@@ -51,7 +53,7 @@ pub(super) fn read(ws: &Workspace<'_>) -> CargoResult<Option<Settings>> {
             continue;
         }
         let real = try_canonicalize(&path).unwrap_or_else(|_| path.clone());
-        if sources.iter().any(|source| source.path() == real) {
+        if !seen.insert(real.clone()) {
             continue;
         }
         match Root::open(&real) {
