@@ -15,7 +15,9 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
+use anyhow::bail;
 use cargo_util::paths;
+use filetime::FileTime;
 use regex::Regex;
 use unit_store::{Observed, bakes_dir, mentions_path};
 
@@ -94,6 +96,8 @@ pub(super) struct Observer {
     runs: Vec<Places>,
     /// The unit itself.
     places: Places,
+    /// When the unit was started.
+    started: FileTime,
 }
 
 impl Observer {
@@ -128,6 +132,7 @@ impl Observer {
             settled,
             runs,
             places: places.clone(),
+            started: FileTime::now(),
         }
     }
 
@@ -230,6 +235,9 @@ impl Observer {
             return Ok(());
         }
         observed.push(Observed::file(&normal)?);
+        if paths::mtime_recursive(&normal).is_ok_and(|mtime| mtime > self.started) {
+            bail!("`{}` was changed while it was built", normal.display());
+        }
         if absolute.starts_with(&self.pkg_root) {
             // Named by the way from the package: where that is elsewhere, so is the file.
             observed.push(self.manifest_dir());

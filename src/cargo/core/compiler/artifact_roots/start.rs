@@ -23,7 +23,7 @@ use super::{Places, State, describe};
 use crate::core::compiler::build_runner::UnitHash;
 use crate::core::compiler::custom_build::BuildScriptOutputs;
 use crate::core::compiler::job_queue::{Job, Work};
-use crate::core::compiler::{BuildRunner, FileFlavor, Unit, prepare_job};
+use crate::core::compiler::{BuildOutput, BuildRunner, FileFlavor, Unit, prepare_job};
 use crate::util::errors::CargoResult;
 use crate::util::style;
 
@@ -316,14 +316,21 @@ impl Commit {
     }
 
     fn observed(&self) -> CargoResult<Vec<Observed>> {
-        let script_outputs = self.script_outputs.lock().unwrap();
-        let scripts = || (self.scripts.iter()).filter_map(|script| script_outputs.get(*script));
+        let scripts: Vec<BuildOutput> = {
+            // Not for longer than that: every job that is started needs it.
+            let outputs = self.script_outputs.lock().unwrap();
+            let of_scripts = self
+                .scripts
+                .iter()
+                .filter_map(|script| outputs.get(*script));
+            of_scripts.cloned().collect()
+        };
         if self.is_run {
             let stdout = paths::read_bytes(&self.places.script_stdout())?;
-            let output = scripts().next().context("the build script has no output")?;
+            let output = scripts.first().context("the build script has no output")?;
             self.observer.of_run(&stdout, output)
         } else {
-            let script_env: Vec<_> = scripts().flat_map(|output| output.env.clone()).collect();
+            let script_env: Vec<_> = scripts.into_iter().flat_map(|output| output.env).collect();
             let dep_info = self.places.out.join(&self.dep_info);
             self.observer.of_rustc(&dep_info, &script_env)
         }
