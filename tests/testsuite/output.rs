@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::utils::cargo::Cargo;
 use crate::utils::packages::{
     CHAIN, CHAIN_MAIN, GRAPH, GRAPH_MAIN, GRAPH_UNITS, chain_root, graph_root, package,
-    publish_chain,
+    publish_chain, scripted,
 };
 use crate::utils::tree::cp;
 use crate::utils::{ProjectExt, app, dir};
@@ -70,6 +70,69 @@ fn reused_lines() {
             .any(|line| line.starts_with("   Compiling app ")),
         "{report}"
     );
+}
+
+/// The lines of `-v` that say why a unit was compiled.
+fn missed(stderr: &str) -> Vec<&str> {
+    let lines = stderr.lines();
+    let mut missed: Vec<_> = lines
+        .filter_map(|it| it.strip_prefix("      Missed "))
+        .collect();
+    missed.sort();
+    missed
+}
+
+#[cargo_test]
+fn missed_lines() {
+    let variable = r#"println!("cargo::rerun-if-env-changed=FLAVOUR");"#;
+    scripted("flavoured", variable, "").publish();
+    let root = chain_root("root");
+    let filler = app("filler", "flavoured = '1.0'", "fn main() {}");
+    filler.cargo("build").deps_dir(&root).run();
+    package("stranger").publish();
+    let place = root.display();
+
+    let app = app(
+        "app",
+        "mid = '1.0'\nflavoured = '1.0'\nstranger = '1.0'",
+        "fn main() {}",
+    );
+    let report = app
+        .cargo("build -v")
+        .plain()
+        .roots([&root])
+        .env("FLAVOUR", "sweet")
+        .run();
+    assert_eq!(
+        missed(&report.stderr),
+        [
+            format!(
+                "flavoured v1.0.0 (build script run): {place} has it with another value of `FLAVOUR`"
+            ),
+            format!("flavoured v1.0.0: {place} has it made against another build of `flavoured`"),
+            "stranger v1.0.0: no root has this package".to_owned(),
+        ]
+    );
+    let again = app
+        .cargo("build -v")
+        .plain()
+        .roots([&root])
+        .env("FLAVOUR", "sweet")
+        .run();
+    assert_eq!(missed(&again.stderr), [] as [&str; 0]);
+
+    let report = app.cargo("check -v").plain().roots([&root]).run();
+    let leaf = format!("leaf v1.0.0 (check): {place} has other units of this package only");
+    assert!(missed(&report.stderr).contains(&leaf.as_str()), "{report}");
+
+    let flags = app
+        .cargo("build -v")
+        .plain()
+        .roots([&root])
+        .env("RUSTFLAGS", "--cfg it");
+    let report = flags.run();
+    let leaf = format!("leaf v1.0.0: {place} has it with other `rustflags`");
+    assert!(missed(&report.stderr).contains(&leaf.as_str()), "{report}");
 }
 
 #[cargo_test]

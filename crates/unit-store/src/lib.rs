@@ -35,6 +35,7 @@
 //! Nothing here looks at modification times, and nothing writes unless it holds a [`KeyLock`].
 
 mod digest;
+mod explain;
 mod key;
 mod lock;
 mod observe;

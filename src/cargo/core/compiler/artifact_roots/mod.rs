@@ -42,6 +42,7 @@
 //! - Units with `-C target-cpu=native` are not shareable.
 //! - Sizes of outputs are checked when a unit is taken, digests are not.
 
+mod explain;
 mod key;
 mod observe;
 mod plan;
@@ -60,8 +61,8 @@ use anyhow::Context as _;
 use cargo_util::{ProcessBuilder, paths};
 use unit_store::{Dependency, Digest, FileDigests, Key, KeyBuilder, Root};
 
-use super::{BuildRunner, Executor, Unit};
-use crate::GlobalContext;
+use super::{BuildRunner, Executor, Freshness, Unit};
+use crate::core::Verbosity;
 use crate::core::compiler::CompileMode;
 use crate::util::errors::CargoResult;
 
@@ -193,6 +194,13 @@ enum State {
 }
 
 impl Inner {
+    fn reused_identity(&self, unit: &Unit) -> Option<Digest> {
+        match &self.entries.get(unit)?.state {
+            State::Reused { identity, .. } => Some(*identity),
+            State::Local | State::Pending | State::Built { .. } => None,
+        }
+    }
+
     fn places(&self, unit: &Unit) -> Option<&Places> {
         match &self.entries.get(unit)?.state {
             State::Local | State::Pending => None,
@@ -383,24 +391,41 @@ impl ArtifactRoots {
         }
     }
 
-    /// Tells the user where `unit` comes from, if it is reused. Returns whether it is.
-    pub fn report_reuse(&self, gctx: &GlobalContext, unit: &Unit) -> CargoResult<bool> {
+    /// Tells the user where `unit` comes from, if it is reused, or why it isn't, if it is to be built.
+    /// Returns whether it is reused.
+    pub fn report(
+        &self,
+        build_runner: &BuildRunner<'_, '_>,
+        unit: &Unit,
+        freshness: &Freshness,
+    ) -> CargoResult<bool> {
         let Some(inner) = &self.0 else {
             return Ok(false);
         };
         let inner = inner.borrow();
-        let Some(State::Reused { root, .. }) = inner.entries.get(unit).map(|entry| &entry.state)
-        else {
+        let Some(entry) = inner.entries.get(unit) else {
             return Ok(false);
         };
-        let message = format!(
-            "{} from {}",
-            describe(unit),
-            inner.sources[*root].path().display()
-        );
-        gctx.shell()
-            .verbose(|shell| shell.status("Reused", &message))?;
-        Ok(true)
+        let reused_from = match entry.state {
+            State::Reused { root, .. } => Some(root),
+            State::Local | State::Pending | State::Built { .. } => None,
+        };
+        let gctx = build_runner.bcx.gctx;
+        if gctx.shell().verbosity() == Verbosity::Verbose {
+            let unit_name = describe(unit);
+            match reused_from {
+                Some(root) => gctx.shell().status(
+                    "Reused",
+                    format!("{unit_name} from {}", inner.sources[root].path().display()),
+                )?,
+                None if freshness.is_dirty() => gctx.shell().status(
+                    "Missed",
+                    format!("{unit_name}: {}", explain::why(&inner, build_runner, unit)),
+                )?,
+                None => {}
+            }
+        }
+        Ok(reused_from.is_some())
     }
 
     /// What the line that closes a build says in addition.
