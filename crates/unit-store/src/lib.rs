@@ -48,5 +48,5 @@ pub use key::{Key, KeyBuilder};
 pub use lock::KeyLock;
 pub use observe::FileDigests;
 pub use record::{Dependency, Observed, Output, Record, RecordError, scan_outputs};
-pub use root::{Candidate, FORMAT, Root, RootError, WriteError, is_unit_path};
+pub use root::{Candidate, FORMAT, Root, RootError, WriteError};
 pub use select::{Node, Offer, select};

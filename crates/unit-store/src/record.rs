@@ -66,7 +66,8 @@ pub enum Observed {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Output {
     /// Path in the unit's directory, with `/` between its parts. A part that is not Unicode, or
-    /// has a `%` in it, has those bytes as `%` and two hexadecimal digits.
+    /// has a `%` in it, has those bytes as `%` and two hexadecimal digits. Of directories only
+    /// empty ones are listed, with a `/` at the end.
     pub path: String,
     /// Size in bytes.
     pub size: u64,
@@ -90,7 +91,7 @@ pub enum RecordError {
     #[error("the record is of another unit, with key {0}")]
     Key(Key),
     /// A file of the unit is missing or has changed.
-    #[error("output `{path}` is missing or not a file of {size} bytes")]
+    #[error("output `{path}` is missing or has not its size of {size} bytes")]
     Output {
         /// The file, relative to the unit's directory.
         path: String,
@@ -161,8 +162,10 @@ impl Output {
         let Some(path) = decode(&self.path) else {
             return true;
         };
-        fs::symlink_metadata(dir.join(path))
-            .is_ok_and(|meta| meta.is_symlink() || (meta.is_file() && meta.len() == self.size))
+        fs::symlink_metadata(dir.join(path)).is_ok_and(|meta| match self.path.ends_with('/') {
+            true => meta.is_dir(),
+            false => meta.is_symlink() || meta.is_file() && meta.len() == self.size,
+        })
     }
 }
 
@@ -184,7 +187,13 @@ fn scan(dir: &Path, prefix: &str, outputs: &mut Vec<Output>) -> io::Result<()> {
         let path = format!("{prefix}{}", encode(&entry.file_name()));
         let file_type = entry.file_type()?;
         if file_type.is_dir() {
-            scan(&entry.path(), &format!("{path}/"), outputs)?;
+            let path = format!("{path}/");
+            let count = outputs.len();
+            scan(&entry.path(), &path, outputs)?;
+            if outputs.len() == count {
+                let (digest, size) = (Digest::of_bytes(""), 0);
+                outputs.push(Output { path, size, digest });
+            }
             continue;
         }
         let (digest, size) = if file_type.is_symlink() {

@@ -262,24 +262,6 @@ impl Root {
     }
 }
 
-/// Whether `path` is in the outputs of a unit of some root, going by its parts only.
-pub fn is_unit_path(path: &Path) -> bool {
-    let parts: Vec<_> = path
-        .components()
-        .map(|part| part.as_os_str().to_str().unwrap_or_default())
-        .collect();
-    parts.windows(5).any(|parts| {
-        let [units, _, key, number, out] = parts else {
-            return false;
-        };
-        *units == "units"
-            && key.len() == 32
-            && key.bytes().all(|byte| byte.is_ascii_hexdigit())
-            && number.parse::<u32>().is_ok()
-            && *out == "out"
-    })
-}
-
 /// Numbers of the variants in a key's directory, in ascending order.
 fn variants(key_dir: &Path) -> Vec<u32> {
     let mut numbers: Vec<u32> = fs::read_dir(key_dir)

@@ -67,10 +67,7 @@ impl Common {
 /// are not known to stay the same.
 pub(super) fn source(pkg: &Package) -> Option<String> {
     let source_id = pkg.package_id().source_id();
-    // Of a directory source it is the list of all files' checksums.
-    let listed = std::fs::read(pkg.root().join(".cargo-checksum.json"))
-        .ok()
-        .map(|contents| Digest::of_bytes(contents).to_string());
+    let listed = listed_files(pkg.root()).map(|digest| digest.to_string());
     let fixed = if source_id.is_git() {
         source_id.precise_git_fragment()
     } else if source_id.is_registry() {
@@ -87,6 +84,33 @@ pub(super) fn source(pkg: &Package) -> Option<String> {
         optional(fixed),
         optional(listed.as_deref())
     ))
+}
+
+/// Digest of the checksums of all files, which packages in directory sources come with. Some list
+/// only a part of their files, or none, to be patched: of those it is a digest of the files.
+fn listed_files(pkg_root: &Path) -> Option<Digest> {
+    const LIST: &str = ".cargo-checksum.json";
+    #[derive(serde::Deserialize)]
+    struct List {
+        files: HashMap<String, String>,
+    }
+    let contents = std::fs::read(pkg_root.join(LIST)).ok()?;
+    let is_complete = serde_json::from_slice(&contents).is_ok_and(|list: List| {
+        let files = walkdir::WalkDir::new(pkg_root).min_depth(1).into_iter();
+        files
+            .filter_map(|entry| entry.ok())
+            .filter(|entry| !entry.file_type().is_dir())
+            .all(|entry| {
+                let path = entry.path().strip_prefix(pkg_root).unwrap_or(entry.path());
+                let name = path.to_string_lossy().replace('\\', "/");
+                name == LIST || list.files.contains_key(&name)
+            })
+    });
+    if is_complete {
+        Some(Digest::of_bytes(contents))
+    } else {
+        Digest::of_tree(pkg_root).ok()
+    }
 }
 
 /// Encodes `unit`. `dependencies` are the keys of its dependencies, in the unit graph's order.

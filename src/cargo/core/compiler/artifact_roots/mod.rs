@@ -54,7 +54,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, RwLock};
 use std::time::Instant;
 
 use anyhow::Context as _;
@@ -276,7 +276,7 @@ impl ArtifactRoots {
                 let digest = match digest.get() {
                     Some(digest) => *digest,
                     None => {
-                        let new = seen.digest(places, &[]).with_context(|| {
+                        let new = seen.digest(places, &[], None).with_context(|| {
                             format!(
                                 "failed to read what was built in `{}`",
                                 places.out.display()
@@ -461,6 +461,15 @@ impl ArtifactRoots {
     }
 }
 
+/// The roots that this process has used, for code that can't ask an [`ArtifactRoots`].
+static ROOTS: RwLock<Vec<PathBuf>> = RwLock::new(Vec::new());
+
+/// Whether `path` is in an artifact root.
+pub fn is_in_root(path: &Path) -> bool {
+    let roots = ROOTS.read().unwrap();
+    roots.iter().any(|root| path.starts_with(root))
+}
+
 /// What people call a unit.
 fn describe(unit: &Unit) -> String {
     let what = match unit.mode {
@@ -478,10 +487,24 @@ fn is_in_unit(src: &Path, dst: &Path) -> bool {
 }
 
 fn copy_out(src: &Path, dst: &Path) -> CargoResult<()> {
-    // Not over an old file, which may be a hard link.
-    if dst.symlink_metadata().is_ok() {
+    if let Ok(present) = dst.symlink_metadata() {
+        if present.is_file()
+            && present.len() == src.metadata()?.len()
+            && paths::read_bytes(src)? == paths::read_bytes(dst)?
+        {
+            return Ok(());
+        }
+        // Not over an old file, which may be a hard link.
         paths::remove_file(dst)?;
     }
     paths::copy(src, dst)?;
+    // The copy is the user's, whatever the root's permissions are.
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mut permissions = dst.metadata()?.permissions();
+        permissions.set_mode(permissions.mode() | 0o200);
+        std::fs::set_permissions(dst, permissions)?;
+    }
     Ok(())
 }

@@ -19,7 +19,7 @@ use anyhow::bail;
 use cargo_util::paths;
 use filetime::FileTime;
 use regex::Regex;
-use unit_store::{Observed, bakes_dir, mentions_path};
+use unit_store::{Digest, Observed, bakes_dir, mentions_path};
 
 use super::{Places, Source};
 use crate::core::Package;
@@ -187,11 +187,13 @@ impl Observer {
             };
             observed.push(Observed::env(name, value.as_deref()));
         }
-        for file in &output.rerun_if_changed {
-            self.note_file(file, &mut observed)?;
-        }
-        for library in static_libraries(output) {
-            self.note_file(&library, &mut observed)?;
+        for file in output
+            .rerun_if_changed
+            .iter()
+            .cloned()
+            .chain(static_libraries(output))
+        {
+            self.note_file(&file, &mut observed)?;
         }
 
         let mut texts = vec![directives(stdout)];
@@ -208,6 +210,12 @@ impl Observer {
         }
         self.note_runs(mentions, &mut observed)?;
         Ok(observed)
+    }
+
+    /// See [`digest_of_declared`].
+    pub fn digest_of_declared(&self, output: &BuildOutput) -> Digest {
+        let settled: Vec<&Path> = self.settled.iter().map(PathBuf::as_path).collect();
+        digest_of_declared(output, &self.pkg_root, &settled)
     }
 
     fn manifest_dir(&self) -> Observed {
@@ -235,7 +243,7 @@ impl Observer {
             return Ok(());
         }
         observed.push(Observed::file(&normal)?);
-        if paths::mtime_recursive(&normal).is_ok_and(|mtime| mtime > self.started) {
+        if was_changed_since(&normal, self.started) {
             bail!("`{}` was changed while it was built", normal.display());
         }
         if absolute.starts_with(&self.pkg_root) {
@@ -289,6 +297,54 @@ impl Observer {
         }
         Ok(false)
     }
+}
+
+/// Digest of the files outside of its package that a build script declared, or wants to be linked
+/// in. Dependents see them: rustc puts static libraries into crates, and their contents are in no
+/// metadata.
+pub(super) fn digest_of_declared(output: &BuildOutput, pkg: &Path, settled: &[&Path]) -> Digest {
+    let files = output
+        .rerun_if_changed
+        .iter()
+        .cloned()
+        .chain(static_libraries(output));
+    let digests = files
+        .map(|file| paths::normalize_path(&pkg.join(file)))
+        .filter(|file| !settled.iter().any(|dir| file.starts_with(dir)))
+        .map(|file| match Digest::of_tree(&file) {
+            Ok(digest) => digest.to_string(),
+            Err(_) => String::new(),
+        });
+    Digest::of_parts(digests)
+}
+
+/// Whether something at `path` was changed, replaced or removed since the time `started`.
+fn was_changed_since(path: &Path, started: FileTime) -> bool {
+    let Some(present) = path
+        .ancestors()
+        .find(|path| path.symlink_metadata().is_ok())
+    else {
+        return false;
+    };
+    // What is missing may just have been removed.
+    let depth = if present == path { usize::MAX } else { 0 };
+    walkdir::WalkDir::new(present)
+        .max_depth(depth)
+        .into_iter()
+        .filter_map(|entry| entry.ok()?.metadata().ok())
+        .any(|meta| change_time(&meta) > started)
+}
+
+/// When a file was changed in any way. Unlike the modification time it is not for users to set.
+#[cfg(unix)]
+fn change_time(meta: &std::fs::Metadata) -> FileTime {
+    use std::os::unix::fs::MetadataExt;
+    FileTime::from_unix_time(meta.ctime(), meta.ctime_nsec() as u32)
+}
+
+#[cfg(not(unix))]
+fn change_time(meta: &std::fs::Metadata) -> FileTime {
+    FileTime::from_last_modification_time(meta)
 }
 
 static NAMED: LazyLock<Regex> =

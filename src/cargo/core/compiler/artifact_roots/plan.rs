@@ -45,8 +45,14 @@ pub(in crate::core::compiler) fn plan(build_runner: &mut BuildRunner<'_, '_>) ->
     let common = key::Common::new(build_runner)?;
     let mut shareable: Vec<Unit> = Vec::new();
     let mut index = HashMap::new();
+    let mut sources = HashMap::new();
     for unit in &order {
-        let Some(source) = shareable_source(build_runner, unit) else {
+        if !is_shareable(build_runner, unit) {
+            continue;
+        }
+        let source =
+            (sources.entry(unit.pkg.package_id())).or_insert_with(|| key::source(&unit.pkg));
+        let Some(source) = source else {
             continue;
         };
         let dependencies: Option<Vec<Key>> = build_runner
@@ -57,7 +63,7 @@ pub(in crate::core::compiler) fn plan(build_runner: &mut BuildRunner<'_, '_>) ->
         let Some(dependencies) = dependencies else {
             continue;
         };
-        let fields = key::encode(build_runner, &common, unit, &source, &dependencies)?;
+        let fields = key::encode(build_runner, &common, unit, source, &dependencies)?;
         let state = if inner.deps_dir.is_some() {
             State::Pending
         } else {
@@ -132,6 +138,13 @@ pub(in crate::core::compiler) fn plan(build_runner: &mut BuildRunner<'_, '_>) ->
             prepare_late_run(build_runner, &inner, unit)?;
         }
     }
+    let mut roots = super::ROOTS.write().unwrap();
+    for source in &inner.sources {
+        if !roots.iter().any(|root| root == source.path()) {
+            roots.push(source.path().to_owned());
+        }
+    }
+    drop(roots);
     build_runner.artifact_roots = ArtifactRoots(Some(Rc::new(inner.into())));
     for unit in &shareable {
         note_loader_path(build_runner, unit);
@@ -239,8 +252,8 @@ pub(super) fn directory_name(unit: &Unit) -> String {
     format!("{}-{}", unit.pkg.name(), unit.pkg.version())
 }
 
-/// What pins down the source of `unit`, if it may be in a root as far as itself is concerned.
-fn shareable_source(build_runner: &BuildRunner<'_, '_>, unit: &Unit) -> Option<String> {
+/// Whether `unit` may be in a root as far as itself, but for its source, is concerned.
+fn is_shareable(build_runner: &BuildRunner<'_, '_>, unit: &Unit) -> bool {
     let bcx = build_runner.bcx;
     let is_known_rustc =
         (bcx.rustc().commit_hash.as_deref()).is_some_and(|commit| commit != "unknown");
@@ -265,22 +278,18 @@ fn shareable_source(build_runner: &BuildRunner<'_, '_>, unit: &Unit) -> Option<S
     let is_overridden = unit.mode.is_run_custom_build()
         && (unit.pkg.manifest().links())
             .is_some_and(|links| unit.links_overrides.contains_key(links));
-    if !is_known_rustc
-        || !is_shareable_mode
-        || !is_shareable_target
-        || is_overridden
-        || unit.is_local()
-        || unit.is_std
-        || unit.artifact.is_true()
-        || unit.skip_non_compile_time_dep
-        || unit.profile.incremental
-        || is_for_this_cpu(build_runner, unit)
-        || unit.pkg.manifest().metabuild().is_some()
-        || bcx.ws.is_member(&unit.pkg)
-    {
-        return None;
-    }
-    key::source(&unit.pkg)
+    is_known_rustc
+        && is_shareable_mode
+        && is_shareable_target
+        && !(is_overridden
+            || unit.is_local()
+            || unit.is_std
+            || unit.artifact.is_true()
+            || unit.skip_non_compile_time_dep
+            || unit.profile.incremental
+            || is_for_this_cpu(build_runner, unit)
+            || unit.pkg.manifest().metabuild().is_some()
+            || bcx.ws.is_member(&unit.pkg))
 }
 
 /// Whether `unit` is compiled for whatever processor the machine has. Nothing that rustc prints

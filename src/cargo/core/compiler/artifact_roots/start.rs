@@ -225,7 +225,15 @@ impl Seen {
 
     /// Digest of what is seen of the unit in `places`. `outputs` are those in `places.out` whose
     /// digests are known, all of them or none.
-    pub fn digest(&self, places: &Places, outputs: &[Output]) -> CargoResult<Digest> {
+    ///
+    /// `declared` is that of the files that a build script declared, see
+    /// [`super::observe::digest_of_declared`].
+    pub fn digest(
+        &self,
+        places: &Places,
+        outputs: &[Output],
+        declared: Option<Digest>,
+    ) -> CargoResult<Digest> {
         match self {
             Seen::Files(files) => {
                 let mut parts = Vec::new();
@@ -248,6 +256,7 @@ impl Seen {
                 };
                 let stdout = directives(&paths::read_bytes(&places.script_stdout())?);
                 let mut parts = vec![without_path(&stdout, &places.out)];
+                parts.extend(declared.map(|digest| digest.as_bytes().to_vec()));
                 for output in outputs {
                     parts.push(output.path.as_bytes().to_vec());
                     parts.push(output.digest.as_bytes().to_vec());
@@ -294,10 +303,14 @@ impl Commit {
                 Some(Output { path, ..*output })
             })
             .collect::<Vec<_>>();
+        let scripts = self.script_outputs();
+        let observed = self.observed(&scripts)?;
         let digest = match self.digest.get() {
             Some(digest) => *digest,
             None => {
-                let digest = self.seen.digest(&self.places, &produced)?;
+                let output = scripts.first().filter(|_| self.is_run);
+                let declared = output.map(|output| self.observer.digest_of_declared(output));
+                let digest = self.seen.digest(&self.places, &produced, declared)?;
                 *self.digest.get_or_init(|| digest)
             }
         };
@@ -307,7 +320,7 @@ impl Commit {
             unit: self.unit.clone(),
             identity: identity(digest, &self.dependencies),
             dependencies: self.dependencies.clone(),
-            observed: self.observed()?,
+            observed,
             outputs,
         };
         Ok(self
@@ -315,24 +328,27 @@ impl Commit {
             .commit(&self.places.unit, &record, self.fields.fields())?)
     }
 
-    fn observed(&self) -> CargoResult<Vec<Observed>> {
-        let scripts: Vec<BuildOutput> = {
-            // Not for longer than that: every job that is started needs it.
-            let outputs = self.script_outputs.lock().unwrap();
-            let of_scripts = self
-                .scripts
-                .iter()
-                .filter_map(|script| outputs.get(*script));
-            of_scripts.cloned().collect()
-        };
+    /// What the package's build scripts said.
+    fn script_outputs(&self) -> Vec<BuildOutput> {
+        // Copied, as every job that is started needs the lock.
+        let outputs = self.script_outputs.lock().unwrap();
+        let of_scripts = self
+            .scripts
+            .iter()
+            .filter_map(|script| outputs.get(*script));
+        of_scripts.cloned().collect()
+    }
+
+    fn observed(&self, scripts: &[BuildOutput]) -> CargoResult<Vec<Observed>> {
         if self.is_run {
             let stdout = paths::read_bytes(&self.places.script_stdout())?;
             let output = scripts.first().context("the build script has no output")?;
             self.observer.of_run(&stdout, output)
         } else {
-            let script_env: Vec<_> = scripts.into_iter().flat_map(|output| output.env).collect();
+            let script_env = scripts.iter().flat_map(|output| output.env.clone());
             let dep_info = self.places.out.join(&self.dep_info);
-            self.observer.of_rustc(&dep_info, &script_env)
+            self.observer
+                .of_rustc(&dep_info, &Vec::from_iter(script_env))
         }
     }
 

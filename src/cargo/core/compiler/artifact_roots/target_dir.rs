@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use unit_store::Dependency;
 
+use super::observe::digest_of_declared;
 use super::start::{Seen, identity};
 use super::{Candidate, Inner, Places};
 use crate::core::compiler::build_runner::BuildRunner;
@@ -113,10 +114,13 @@ fn candidate(
         messages,
     };
 
+    let mut declared = None;
     if is_run {
         let Some(output) = parse_output(build_runner, unit, &places) else {
             return Ok(None);
         };
+        let settled = [unit.pkg.root(), dir];
+        declared = Some(digest_of_declared(&output, unit.pkg.root(), &settled));
         // Named as if it were here: fingerprints have the path relative to the directory.
         let deps = BuildDeps::new(&script_output, Some(&output));
         build_runner.build_explicit_deps.insert(unit.clone(), deps);
@@ -146,7 +150,7 @@ fn candidate(
     if !stored::is_fresh_in(build_runner, unit, dir, &hash)? {
         return Ok(None);
     }
-    let Ok(digest) = Seen::of(build_runner, unit)?.digest(&places, &[]) else {
+    let Ok(digest) = Seen::of(build_runner, unit)?.digest(&places, &[], declared) else {
         return Ok(None);
     };
     Ok(Some(Candidate {
