@@ -470,7 +470,7 @@ fn output_that_is_missing() {
     let app = fetched_app();
     let report = app.cargo("build").plain().roots([&root]).run();
     report.expect_stderr(str![[r#"
-[WARNING] ignoring `leaf v1.0.0` in `[ROOT]/root/units/leaf-1.0.0/[KEY]/0`: output `out/leaf-[HASH].d` is missing or not a file of [..] bytes
+[WARNING] ignoring `leaf v1.0.0` in `[ROOT]/root/units/leaf-1.0.0/[KEY]/0`: output `out/leaf-[HASH].d` is missing or does not have its [..] bytes
 [COMPILING] leaf v1.0.0
 [COMPILING] mid v1.0.0
 [COMPILING] app v0.1.0 ([ROOT]/app)

@@ -21,6 +21,7 @@ mod closure;
 mod commands;
 mod concurrent;
 mod deps_dir;
+mod key;
 mod output;
 mod regressions;
 mod search_path;

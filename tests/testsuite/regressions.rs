@@ -1,18 +1,19 @@
 //! Defects that were found in use or in review, one test for each, which failed before the defect was mended.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, SystemTime};
 
 use cargo_test_support::{Project, prelude::*, project, retry};
 
 use crate::utils::cargo::Cargo;
 use crate::utils::packages::{package, publish_script, published, scripted};
 use crate::utils::report::Report;
-use crate::utils::tree::{assert_same_tree, cp, packages_in, tree, units_of};
-use crate::utils::{ProjectExt, app, dir, have, manifest, skip, stock_cargo};
+use crate::utils::tree::{assert_same_tree, cp, packages_in, tree, units_of, walk};
+use crate::utils::{ProjectExt, app, app_with, dir, have, manifest, skip, stock_cargo};
 
 /// The body of a build script that makes a static library in `out`. Its function `name` returns the value of the Rust
 /// expression `value`.
@@ -682,6 +683,341 @@ fn variable_that_is_not_unicode() {
         .deps_dir(&deps)
         .run();
     report.assert_nothing_compiled();
+}
+
+/// Makes `libfoo.a` in a directory. Its function `foo` returns `value`.
+#[track_caller]
+fn replace_static_library(dir: &Path, value: &str) {
+    fs::create_dir_all(dir).unwrap();
+    fs::write(
+        dir.join("foo.c"),
+        format!("int foo(void) {{ return {value}; }}"),
+    )
+    .unwrap();
+    fs::remove_file(dir.join("libfoo.a")).ok();
+    for line in ["cc -c -fPIC foo.c -o foo.o", "ar crs libfoo.a foo.o"] {
+        let words: Vec<&str> = line.split(' ').collect();
+        let mut command = Command::new(words[0]);
+        let status = command.args(&words[1..]).current_dir(dir).status();
+        assert!(status.unwrap().success(), "{line}");
+    }
+}
+
+/// Publishes `foosys`, which links the `libfoo.a` of `outside`, as [`replace_static_library`] makes it, and watches it;
+/// and `mid` over it.
+fn publish_over_outside_library(outside: &Path) {
+    publish_script(
+        "foosys",
+        &r#"
+            println!("cargo::rerun-if-changed=OUTSIDE/libfoo.a");
+            println!("cargo::rustc-link-search=native=OUTSIDE");
+            println!("cargo::rustc-link-lib=static=foo");
+        "#
+        .replace("OUTSIDE", outside.to_str().unwrap()),
+        r#"
+            extern "C" { fn foo() -> i32; }
+            pub fn value() -> i32 { unsafe { foo() } }
+        "#,
+    );
+    package("mid")
+        .dep("foosys", "1.0")
+        .file("src/lib.rs", "pub fn mid() -> i32 { foosys::value() }")
+        .publish();
+}
+
+/// A watched library outside of the package was replaced. The build script ran again and said the same as before, for
+/// which the crate that has the old library in it was taken.
+#[cargo_test]
+fn static_library_that_was_replaced() {
+    if !(have("cc") && have("ar")) {
+        skip!("no C compiler here");
+    }
+    let outside = dir("outside");
+    publish_over_outside_library(&outside);
+    let deps = dir("deps");
+    let main = r#"fn main() { println!("{}", foosys::value()); }"#;
+    let one = app("one", "foosys = '1.0'", main);
+    for value in ["1", "2"] {
+        replace_static_library(&outside, value);
+        let report = one.cargo("run").deps_dir(&deps).run();
+        assert_eq!(one.says(), value, "{report}");
+    }
+    let two = app("two", "foosys = '1.0'", main);
+    let report = two.cargo("run").deps_dir(&deps).run();
+    report.assert_compiled(&["two bin"]);
+    assert_eq!(two.says(), "2", "{report}");
+    let three = app("three", "foosys = '1.0'", main);
+    let report = three.cargo("run").roots([&deps]).run();
+    assert_eq!(three.says(), "2", "{report}");
+}
+
+/// The same where another crate is between the member and the one that has the library in it, which another deps dir
+/// has. What the member was linked with looked the same.
+#[cargo_test]
+fn static_library_that_was_replaced_below_another_crate() {
+    if !(have("cc") && have("ar")) {
+        skip!("no C compiler here");
+    }
+    let outside = dir("outside");
+    publish_over_outside_library(&outside);
+    let app = app("app", "mid = '1.0'", NATIVE_MAIN);
+    for (value, deps) in [("1", dir("deps")), ("2", dir("deps-2"))] {
+        replace_static_library(&outside, value);
+        let report = app.cargo("run").deps_dir(&deps).run();
+        assert_eq!(app.says(), value, "{report}");
+    }
+}
+
+/// A vendored package whose sources have no checksums was the same unit in each checkout, whatever its sources.
+#[cargo_test]
+fn vendored_package_without_checksums() {
+    let checkout = |name: &str| {
+        project()
+            .at(name)
+            .file(".cargo/config.toml", "[source.crates-io]\nreplace-with = 'vendor'\n\n[source.vendor]\ndirectory = 'vendor'\n")
+            .file("Cargo.toml", &manifest(name, "patched = '1.0'", ""))
+            .file("src/main.rs", r#"fn main() { println!("{}", patched::NAME); }"#)
+            .file("vendor/patched/.cargo-checksum.json", r#"{"files":{},"package":null}"#)
+            .file("vendor/patched/Cargo.toml", &published("patched", ""))
+            .file(
+                "vendor/patched/src/lib.rs",
+                &format!("pub const NAME: &str = {name:?};"),
+            )
+            .build()
+    };
+    let deps = dir("deps");
+    let checkouts = ["one", "two"].map(|name| (name, checkout(name)));
+    for _ in 0..2 {
+        for (name, project) in &checkouts {
+            let report = project.cargo("build").deps_dir(&deps).run();
+            assert_eq!(project.says(), *name, "{report}");
+        }
+    }
+    let three = checkout("three");
+    let report = three.cargo("build").roots([&deps]).run();
+    assert_eq!(three.says(), "three", "{report}");
+}
+
+/// Builds with a script that has read and declared `outside.txt` when `change` changes that. Other projects then have
+/// to get what there is `now`.
+#[track_caller]
+fn assert_built_from_the_present_state(change: impl FnOnce(&Path), now: &str) {
+    let [outside, hold, started, go] = ["outside.txt", "hold", "started", "go"].map(dir);
+    publish_script(
+        "slow",
+        &r#"
+            println!("cargo::rerun-if-changed=OUTSIDE");
+            let value = std::fs::read_to_string("OUTSIDE").unwrap_or("absent".into());
+            println!("cargo::rustc-env=VALUE={value}");
+            let exists = |path: &str| std::path::Path::new(path).exists();
+            if !exists("HOLD") { return; }
+            std::fs::write("STARTED", "").unwrap();
+            for _ in 0..6000 {
+                if exists("GO") { break; }
+                std::thread::sleep(std::time::Duration::from_millis(10));
+            }
+        "#
+        .replace("OUTSIDE", outside.to_str().unwrap())
+        .replace("HOLD", hold.to_str().unwrap())
+        .replace("STARTED", started.to_str().unwrap())
+        .replace("GO", go.to_str().unwrap()),
+        r#"pub fn slow() -> &'static str { env!("VALUE") }"#,
+    );
+    let deps = dir("deps");
+    let main = r#"fn main() { println!("{}", slow::slow()); }"#;
+    let [one, two, three] = ["one", "two", "three"].map(|name| app(name, "slow = '1.0'", main));
+
+    fs::write(&outside, "first").unwrap();
+    fs::write(&hold, "").unwrap();
+    let running = one.cargo("build").deps_dir(&deps).spawn();
+    wait_until(|| started.exists() || !running.is_running());
+    change(&outside);
+    fs::remove_file(&hold).unwrap();
+    fs::write(&go, "").unwrap();
+    running.finish();
+
+    let report = three.cargo("build").roots([&deps]).run();
+    assert_eq!(three.says(), now, "{report}");
+    let report = two.cargo("build").deps_dir(&deps).run();
+    assert_eq!(two.says(), now, "{report}");
+    let report = two.cargo("build").deps_dir(&deps).run();
+    assert_eq!(two.says(), now, "{report}");
+}
+
+/// A file was removed after a build script had read it. The unit was recorded as one that is built without the file.
+#[cargo_test]
+fn file_that_was_removed_while_a_script_ran() {
+    assert_built_from_the_present_state(|outside| fs::remove_file(outside).unwrap(), "absent");
+}
+
+/// A file was replaced with an older one after a build script had read it. The unit was recorded as one that is built of
+/// the older file: only files that are younger than the start were noticed.
+#[cargo_test]
+fn file_that_was_replaced_with_an_older_one_while_a_script_ran() {
+    let older = dir("older.txt");
+    fs::write(&older, "older").unwrap();
+    let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_500_000_000);
+    let file = fs::File::options().write(true).open(&older).unwrap();
+    file.set_modified(time).unwrap();
+    assert_built_from_the_present_state(|outside| fs::rename(&older, outside).unwrap(), "older");
+}
+
+/// `cargo run` did not tell the loader where the dynamic library is that a build script made in the `OUT_DIR` of a
+/// target dir on the search path.
+#[cfg(target_os = "linux")]
+#[cargo_test]
+fn native_dynamic_library_in_a_target_dir() {
+    if !have("cc") {
+        skip!("no C compiler here");
+    }
+    publish_script(
+        "foosys",
+        r#"
+            let out = std::env::var("OUT_DIR").unwrap();
+            std::fs::write(format!("{out}/foo.c"), "int foo(void) { return 5; }").unwrap();
+            let mut cc = std::process::Command::new("cc");
+            cc.args(["-shared", "-fPIC", "-o", &format!("{out}/libfoo.so"), &format!("{out}/foo.c")]);
+            assert!(cc.status().unwrap().success());
+            println!("cargo::rerun-if-changed=build.rs");
+            println!("cargo::rustc-link-search=native={out}");
+            println!("cargo::rustc-link-lib=dylib=foo");
+        "#,
+        r#"
+            extern "C" { fn foo() -> i32; }
+            pub fn value() -> i32 { unsafe { foo() } }
+        "#,
+    );
+    let main = r#"fn main() { println!("says {}", foosys::value()); }"#;
+    let built = app("built", "foosys = '1.0'", main);
+    built.cargo("run").with_exe(&stock_cargo()).run();
+    let app = app("app", "foosys = '1.0'", main);
+    let report = app.cargo("run").roots([built.build_dir()]).run();
+    assert!(report.stdout.contains("says 5"), "{report}");
+    report.assert_compiled(&["app bin"]);
+}
+
+/// A build script that is linked with a dynamic library of the deps dir was not told where that is.
+#[cfg(target_os = "linux")]
+#[cargo_test]
+fn build_script_over_a_dynamic_library() {
+    package("dynamic")
+        .file(
+            "Cargo.toml",
+            &published("dynamic", "\n[lib]\ncrate-type = ['dylib']"),
+        )
+        .file("src/lib.rs", "pub fn value() -> u32 { 7 }")
+        .publish();
+    let script = r#"
+        println!("cargo::rerun-if-changed=build.rs");
+        println!("cargo::rustc-env=VALUE={}", dynamic::value());
+    "#;
+    scripted(
+        "number",
+        script,
+        r#"pub fn number() -> &'static str { env!("VALUE") }"#,
+    )
+    .build_dep("dynamic", "1.0")
+    .publish();
+    // Stock needs this as well: the library is linked with that of the standard library.
+    let rustc = Command::new(crate::utils::toolchain_bin().join("rustc"))
+        .args(["--print", "target-libdir"])
+        .output()
+        .unwrap();
+    let std = String::from_utf8(rustc.stdout).unwrap();
+    let std = std.trim_end();
+    let deps = dir("deps");
+    let tables = "[build-dependencies]\ndynamic = '1.0'";
+    let main = r#"fn main() { println!("{} {}", number::number(), env!("VALUE")); }"#;
+    let member = |name: &str| {
+        let app = app_with(name, "number = '1.0'", tables, main);
+        app.change_file("build.rs", &format!("fn main() {{ {script} }}"));
+        app
+    };
+    let one = member("one");
+    for command in ["check", "build"] {
+        let run = |app: &Project| app.cargo(command).env("LD_LIBRARY_PATH", std);
+        run(&one).deps_dir(&deps).run();
+        run(&one).deps_dir(&deps).run().assert_nothing_compiled();
+        let reader = member(&format!("reader-of-{command}"));
+        let report = run(&reader).roots([&deps]).run();
+        assert!(!report.compiled_any_of("dynamic"), "{report}");
+        assert!(!report.compiled_any_of("number"), "{report}");
+    }
+    assert_eq!(one.says(), "7 7");
+}
+
+/// Git keeps no empty directories. A unit of a root that has lost one was taken, though a dependent needs it.
+#[cargo_test]
+fn root_that_lost_its_empty_directories() {
+    scripted(
+        "empty",
+        r#"
+            let out = std::env::var("OUT_DIR").unwrap();
+            std::fs::create_dir_all(format!("{out}/include/empty")).unwrap();
+            println!("cargo::metadata=include={out}/include/empty");
+            println!("cargo::rerun-if-changed=build.rs");
+        "#,
+        "",
+    )
+    .file("Cargo.toml", &published("empty", "links = 'empty'"))
+    .publish();
+    let member = |name: &str| {
+        let app = app(name, "empty = '1.0'", "fn main() {}");
+        app.change_file(
+            "build.rs",
+            r#"fn main() {
+                println!("cargo::rerun-if-changed=build.rs");
+                std::fs::read_dir(std::env::var("DEP_EMPTY_INCLUDE").unwrap()).unwrap();
+            }"#,
+        );
+        app
+    };
+    let [deps, copy] = ["deps", "copy"].map(dir);
+    member("filler").cargo("build").deps_dir(&deps).run();
+    cp(&deps, &copy);
+    // Those that are below others come first.
+    for path in walk(&copy).iter().rev().filter(|path| path.is_dir()) {
+        // Fails if there is something in it.
+        fs::remove_dir(path).ok();
+    }
+    assert!(!packages_in(&copy).is_empty());
+
+    let report = member("reader").cargo("build").roots([&copy]).run();
+    assert_eq!(report.scripts, ["empty"], "{report}");
+    let writer = member("writer");
+    let report = writer.cargo("build").deps_dir(&copy).run();
+    assert_eq!(report.scripts, ["empty"], "{report}");
+    let report = writer.cargo("build").deps_dir(&copy).run();
+    report.assert_nothing_compiled();
+}
+
+/// The library of a dependency that is asked for by name was copied into the target dir by each build, and could not be
+/// written to where the root's could not.
+#[cargo_test]
+fn copied_library_of_a_read_only_root() {
+    package("good").file("src/lib.rs", "").publish();
+    let deps = dir("deps");
+    let filler = app("filler", "good = '1.0'", "fn main() {}");
+    filler.cargo("build").deps_dir(&deps).run();
+    for path in walk(&deps).iter().filter(|path| path.is_file()) {
+        fs::set_permissions(path, Permissions::from_mode(0o444)).unwrap();
+    }
+
+    let app = app("app", "good = '1.0'", "fn main() {}");
+    let build = || app.cargo("build -p good").roots([&deps]).run();
+    let report = build();
+    report.assert_nothing_compiled();
+    let library = app.build_dir().join("debug/libgood.rlib");
+    let metadata = library.metadata().unwrap();
+    let mode = metadata.permissions().mode();
+    assert_eq!(mode & 0o200, 0o200, "mode {mode:o}\n{report}");
+
+    let report = build();
+    report.assert_nothing_compiled();
+    let again = library.metadata().unwrap();
+    let times = [&metadata, &again].map(|metadata| metadata.modified().unwrap());
+    assert_eq!(times[0], times[1], "{report}");
+    assert_eq!(metadata.ino(), again.ino(), "{report}");
 }
 
 /// Runs to the end, which has to be a success, or ends it when that takes for ever.

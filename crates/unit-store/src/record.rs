@@ -91,7 +91,7 @@ pub enum RecordError {
     #[error("the record is of another unit, with key {0}")]
     Key(Key),
     /// A file of the unit is missing or has changed.
-    #[error("output `{path}` is missing or has not its size of {size} bytes")]
+    #[error("output `{path}` is missing or does not have its {size} bytes")]
     Output {
         /// The file, relative to the unit's directory.
         path: String,
