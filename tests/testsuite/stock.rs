@@ -26,6 +26,21 @@ pub(crate) fn comparable(text: &str) -> Vec<String> {
     lines
 }
 
+/// Contents of the files that were left, but for those that differ from run to run with one and the same cargo.
+fn contents(target: &PathBuf) -> Vec<(PathBuf, Vec<u8>)> {
+    let is_stable = |path: &PathBuf| {
+        let mut parts = path.iter();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        // Cargo's dep-info has its files in the order of a hash map.
+        !(parts.any(|part| part == "incremental")
+            || name == ".rustc_info.json"
+            || name.starts_with("dep-"))
+    };
+    let files = files(target).into_iter().filter(is_stable);
+    let read = |path: PathBuf| fs::read(target.join(&path)).map(|contents| (path, contents));
+    files.map(|path| read(path).unwrap()).collect()
+}
+
 /// What a command printed and which files it left, each with both cargos from nothing.
 #[track_caller]
 fn assert_like_stock(project: &Project, line: &str, target: &PathBuf) {
@@ -39,6 +54,7 @@ fn assert_like_stock(project: &Project, line: &str, target: &PathBuf) {
             comparable(&report.stdout),
             comparable(&report.stderr),
             files(target),
+            contents(target),
         )
     };
     let stock = run(&stock_cargo());
@@ -46,6 +62,9 @@ fn assert_like_stock(project: &Project, line: &str, target: &PathBuf) {
     assert_eq!(stock.0, ours.0, "stdout of {line}");
     assert_eq!(stock.1, ours.1, "stderr of {line}");
     assert_eq!(stock.2, ours.2, "files of {line}");
+    for ((path, stock), (_, ours)) in stock.3.iter().zip(&ours.3) {
+        assert!(stock == ours, "contents of {} of {line}", path.display());
+    }
 }
 
 #[cargo_test]
