@@ -2,7 +2,7 @@
 //! turns on one target dir without compiling anything.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use cargo_test_support::{Project, prelude::*};
 
@@ -27,7 +27,7 @@ pub(crate) fn comparable(text: &str) -> Vec<String> {
 }
 
 /// Contents of the files that were left, but for those that differ from run to run with one and the same cargo.
-fn contents(target: &PathBuf) -> Vec<(PathBuf, Vec<u8>)> {
+fn contents(target: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let is_stable = |path: &PathBuf| {
         let mut parts = path.iter();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
