@@ -187,12 +187,7 @@ impl Observer {
             };
             observed.push(Observed::env(name, value.as_deref()));
         }
-        for file in output
-            .rerun_if_changed
-            .iter()
-            .cloned()
-            .chain(static_libraries(output))
-        {
+        for file in declared_files(output) {
             self.note_file(&file, &mut observed)?;
         }
 
@@ -299,16 +294,17 @@ impl Observer {
     }
 }
 
+/// The files that a build script declared, or wants to be linked in.
+fn declared_files(output: &BuildOutput) -> impl Iterator<Item = PathBuf> {
+    let watched = output.rerun_if_changed.iter().cloned();
+    watched.chain(static_libraries(output))
+}
+
 /// Digest of the files outside of its package that a build script declared, or wants to be linked
 /// in. Dependents see them: rustc puts static libraries into crates, and their contents are in no
 /// metadata.
 pub(super) fn digest_of_declared(output: &BuildOutput, pkg: &Path, settled: &[&Path]) -> Digest {
-    let files = output
-        .rerun_if_changed
-        .iter()
-        .cloned()
-        .chain(static_libraries(output));
-    let digests = files
+    let digests = declared_files(output)
         .map(|file| paths::normalize_path(&pkg.join(file)))
         .filter(|file| !settled.iter().any(|dir| file.starts_with(dir)))
         .map(|file| match Digest::of_tree(&file) {
