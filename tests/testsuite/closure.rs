@@ -11,6 +11,7 @@ use cargo_test_support::{Project, prelude::*};
 
 use crate::utils::packages::{
     CHAIN, CHAIN_MAIN, GRAPH, GRAPH_MAIN, GRAPH_SAYS, graph_root, package, publish_chain,
+    publish_unstable,
 };
 use crate::utils::tree::{copy_with_other_times, cp, units_of};
 use crate::utils::{ProjectExt, app, dir};
@@ -19,38 +20,6 @@ const TOP: &str = "top = '1.0'\nmid = '1.0'";
 
 /// Prints the value as `mid` has it twice: once through `top`.
 const TOP_MAIN: &str = r#"fn main() { println!("{} {}", top::value(), mid::VALUE); }"#;
-
-/// `app` → `top` → `mid` → `unstable`, the proc macro.
-fn publish_unstable() {
-    package("unstable")
-        .proc_macro(true)
-        .file(
-            "src/lib.rs",
-            r#"
-                #[proc_macro]
-                pub fn now(_: proc_macro::TokenStream) -> proc_macro::TokenStream {
-                    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-                    format!("{}u128", now.as_nanos()).parse().unwrap()
-                }
-            "#,
-        )
-        .publish();
-    package("mid")
-        .dep("unstable", "1.0")
-        .file(
-            "src/lib.rs",
-            r#"
-                pub const VALUE: u128 = unstable::now!();
-                pub struct Wrapped<T>(pub T);
-                #[inline] pub fn value() -> Wrapped<u128> { Wrapped(VALUE) }
-            "#,
-        )
-        .publish();
-    package("top")
-        .dep("mid", "1.0")
-        .file("src/lib.rs", "pub fn value() -> u128 { mid::value().0 }")
-        .publish();
-}
 
 /// A root that a build of its own filled.
 fn unstable_root(name: &str) -> PathBuf {

@@ -5,7 +5,7 @@ use std::fs;
 
 use cargo_test_support::{Project, git, prelude::*, project};
 
-use crate::utils::packages::{CHAIN, CHAIN_MAIN, chain_root, package, publish_chain};
+use crate::utils::packages::{CHAIN, CHAIN_MAIN, chain_root, package, publish_chain, vendor};
 use crate::utils::tree::packages_in;
 use crate::utils::{ProjectExt, app, app_with, dir, manifest};
 
@@ -202,9 +202,7 @@ fn vendored_source() {
     let deps = dir("deps");
     let vendored = |name: &str| {
         let app = app(name, CHAIN, CHAIN_MAIN);
-        let config = app.cargo("vendor --respect-source-config").run().stdout;
-        fs::create_dir_all(app.root().join(".cargo")).unwrap();
-        fs::write(app.root().join(".cargo/config.toml"), config).unwrap();
+        vendor(&app);
         app
     };
     let one = vendored("one");

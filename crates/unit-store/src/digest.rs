@@ -112,17 +112,23 @@ pub fn mentions_path(contents: &[u8], path: &Path) -> bool {
     memchr::memmem::find(contents, path.as_os_str().as_encoded_bytes()).is_some()
 }
 
+/// `standard_opcode_lengths` of a line table with the opcodes of DWARF 3 and later.
+const OPCODE_LENGTHS: &[u8] = &[0, 1, 1, 1, 1, 0, 0, 0, 1, 0, 0, 1];
+
 /// Whether the compiled file `contents` has the directory `dir` in it for other reasons than that
 /// the compiler read `sources` there.
 ///
 /// Compilers write the names of the files that they read into what they produce, which is
 /// harmless when those are moved. A path that appears otherwise was asked for by the source
 /// (`env!("OUT_DIR")`, say) and would be wrong elsewhere. Debug information has directories apart
-/// from file names, as strings of their own: between two zero bytes.
+/// from file names, as strings of their own: between two zero bytes, or as the first of a line
+/// table's (DWARF 4, 6.2.4), after the lengths of its opcodes.
 pub fn bakes_dir(contents: &[u8], dir: &Path, sources: &[PathBuf]) -> bool {
     let needle = dir.as_os_str().as_encoded_bytes();
     let is_source_dir = |end: usize, start: usize| {
-        contents.get(end) == Some(&0) && start.checked_sub(1).map(|at| contents[at]) == Some(0)
+        let before = &contents[..start];
+        contents.get(end) == Some(&0)
+            && (before.ends_with(&[0]) || before.ends_with(OPCODE_LENGTHS))
     };
     memchr::memmem::find_iter(contents, needle).any(|at| {
         let rest = &contents[at..];
@@ -236,6 +242,9 @@ mod tests {
         assert!(!bakes_dir(b"xx/out/gen.rs\0yy", out, &sources));
         assert!(!bakes_dir(b"\0/out\0gen.rs\0", out, &sources));
         assert!(bakes_dir(b"\0/out\0gen.rs\0", out, &[]));
+        let first_of_table = [OPCODE_LENGTHS, b"/out\0\0gen.rs\0"].concat();
+        assert!(!bakes_dir(&first_of_table, out, &sources));
+        assert!(bakes_dir(b"\x01/out\0\0gen.rs\0", out, &sources));
         assert!(bakes_dir(b"/out/gen.rs and /out", out, &sources));
         assert!(bakes_dir(b"/out/data.bin", out, &sources));
     }

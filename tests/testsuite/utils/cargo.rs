@@ -150,6 +150,11 @@ impl Cargo {
         self
     }
 
+    /// Lets cargo take unstable options.
+    pub(crate) fn nightly(self) -> Cargo {
+        self.env("__CARGO_TEST_CHANNEL_OVERRIDE_DO_NOT_USE_THIS", "nightly")
+    }
+
     /// Prints for people, not in JSON: for tests of what is printed.
     pub(crate) fn plain(mut self) -> Cargo {
         self.json = false;

@@ -6,8 +6,10 @@
 //!      └─ script              a build script that writes into OUT_DIR
 //! ```
 
+use std::fs;
 use std::path::PathBuf;
 
+use cargo_test_support::Project;
 use cargo_test_support::registry::Package;
 
 use super::tree::packages_in;
@@ -158,9 +160,49 @@ pub(crate) fn published(name: &str, package: &str) -> String {
     format!("[package]\nname = '{name}'\nversion = '1.0.0'\nedition = '2021'\n{package}\n")
 }
 
+/// `top` → `mid` → `unstable`, a proc macro that never produces the same twice.
+pub(crate) fn publish_unstable() {
+    package("unstable")
+        .proc_macro(true)
+        .file(
+            "src/lib.rs",
+            r#"
+                #[proc_macro]
+                pub fn now(_: proc_macro::TokenStream) -> proc_macro::TokenStream {
+                    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+                    format!("{}u128", now.as_nanos()).parse().unwrap()
+                }
+            "#,
+        )
+        .publish();
+    package("mid")
+        .dep("unstable", "1.0")
+        .file(
+            "src/lib.rs",
+            r#"
+                pub const VALUE: u128 = unstable::now!();
+                pub struct Wrapped<T>(pub T);
+                #[inline] pub fn value() -> Wrapped<u128> { Wrapped(VALUE) }
+            "#,
+        )
+        .publish();
+    package("top")
+        .dep("mid", "1.0")
+        .file("src/lib.rs", "pub fn value() -> u128 { mid::value().0 }")
+        .publish();
+}
+
 /// Version 1.0.0 of a package of edition 2021.
 pub(crate) fn package(name: &str) -> Package {
     let mut package = Package::new(name, "1.0.0");
     package.edition("2021");
     package
+}
+
+/// Vendors the dependencies of a project, and tells it so.
+pub(crate) fn vendor(project: &Project) {
+    let config = project.cargo("vendor --respect-source-config").run().stdout;
+    let dir = project.root().join(".cargo");
+    fs::create_dir_all(&dir).unwrap();
+    fs::write(dir.join("config.toml"), config).unwrap();
 }

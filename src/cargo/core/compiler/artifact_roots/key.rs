@@ -86,10 +86,17 @@ pub(super) fn source(pkg: &Package) -> Option<String> {
     ))
 }
 
+/// The file in which packages of directory sources have the checksums of their files.
+const LIST: &str = ".cargo-checksum.json";
+
+/// Whether `pkg` is in a directory source.
+pub(super) fn is_vendored(pkg: &Package) -> bool {
+    pkg.root().join(LIST).exists()
+}
+
 /// Digest of the checksums of all files, which packages in directory sources come with. Some list
 /// only a part of their files, or none, to be patched: of those it is a digest of the files.
 fn listed_files(pkg_root: &Path) -> Option<Digest> {
-    const LIST: &str = ".cargo-checksum.json";
     #[derive(serde::Deserialize)]
     struct List {
         files: HashMap<String, String>,

@@ -21,7 +21,7 @@ use filetime::FileTime;
 use regex::Regex;
 use unit_store::{Digest, Observed, bakes_dir, mentions_path};
 
-use super::{Places, Source};
+use super::{Inner, Places, Source};
 use crate::core::Package;
 use crate::core::compiler::fingerprint::parse_rustc_dep_info;
 use crate::core::compiler::{BuildOutput, BuildRunner, Unit};
@@ -102,24 +102,9 @@ pub(super) struct Observer {
 
 impl Observer {
     pub fn new(build_runner: &BuildRunner<'_, '_>, unit: &Unit, places: &Places) -> Observer {
-        let gctx = build_runner.bcx.gctx;
         let inner = build_runner.artifact_roots.0.as_ref();
         let inner = inner.expect("there is a unit in a root").borrow();
         let pkg_root = unit.pkg.root().to_owned();
-        let mut settled = vec![pkg_root.clone()];
-        if unit.pkg.package_id().source_id().is_git() {
-            // Packages of a repository may read each other's files: `checkouts/<name>/<rev>/`.
-            let checkouts = gctx.git_checkouts_path().into_path_unlocked();
-            if let Ok(rest) = pkg_root.strip_prefix(&checkouts) {
-                settled.push(checkouts.join(rest.iter().take(2).collect::<PathBuf>()));
-            }
-        }
-        let target_data = &build_runner.bcx.target_data;
-        settled.push(target_data.info(unit.kind).sysroot.clone());
-        settled.extend(inner.sources.iter().map(|source| match source {
-            Source::Root(root) => root.path().join("units"),
-            Source::TargetDir(dir) => dir.clone(),
-        }));
         let runs = (build_runner.unit_deps(unit).iter())
             .filter(|dependency| dependency.unit.mode.is_run_custom_build())
             .filter_map(|dependency| inner.places(&dependency.unit))
@@ -129,7 +114,7 @@ impl Observer {
             environment: Arc::clone(&inner.environment),
             manifest_path: unit.pkg.manifest_path().to_owned(),
             pkg_root,
-            settled,
+            settled: settled_dirs(build_runner, &inner, unit),
             runs,
             places: places.clone(),
             started: FileTime::now(),
@@ -294,6 +279,31 @@ impl Observer {
     }
 }
 
+/// Directories whose contents `unit` may read without that being noted.
+pub(super) fn settled_dirs(
+    build_runner: &BuildRunner<'_, '_>,
+    inner: &Inner,
+    unit: &Unit,
+) -> Vec<PathBuf> {
+    let pkg_root = unit.pkg.root();
+    let mut settled = vec![pkg_root.to_owned()];
+    if unit.pkg.package_id().source_id().is_git() {
+        // Packages of a repository may read each other's files: `checkouts/<name>/<rev>/`.
+        let checkouts = build_runner.bcx.gctx.git_checkouts_path();
+        let checkouts = checkouts.into_path_unlocked();
+        if let Ok(rest) = pkg_root.strip_prefix(&checkouts) {
+            settled.push(checkouts.join(rest.iter().take(2).collect::<PathBuf>()));
+        }
+    }
+    let target_data = &build_runner.bcx.target_data;
+    settled.push(target_data.info(unit.kind).sysroot.clone());
+    settled.extend(inner.sources.iter().map(|source| match source {
+        Source::Root(root) => root.path().join("units"),
+        Source::TargetDir(dir) => dir.clone(),
+    }));
+    settled
+}
+
 /// The files that a build script declared, or wants to be linked in.
 fn declared_files(output: &BuildOutput) -> impl Iterator<Item = PathBuf> {
     let watched = output.rerun_if_changed.iter().cloned();
@@ -353,7 +363,7 @@ static INCLUDED: LazyLock<Regex> = LazyLock::new(|| {
 });
 
 /// Whether the package itself, and so the key, says what the variable is.
-fn is_settled_variable(name: &str) -> bool {
+pub(super) fn is_settled_variable(name: &str) -> bool {
     name.starts_with("CARGO_PKG_") || matches!(name, "CARGO_BIN_NAME" | "CARGO_CRATE_NAME")
 }
 
@@ -400,7 +410,7 @@ fn static_libraries(output: &BuildOutput) -> Vec<PathBuf> {
 
 /// Finds files below `dir` that the package's source may include: all but binary ones and the
 /// by-products of make, CMake and autoconf, which are full of paths and of no use to rustc.
-fn find_sources(dir: &Path, texts: &mut Vec<Vec<u8>>) -> CargoResult<()> {
+pub(super) fn find_sources(dir: &Path, texts: &mut Vec<Vec<u8>>) -> CargoResult<()> {
     const BY_PRODUCTS: &[&str] = &[
         "CMakeCache.txt",
         "CMakeFiles",

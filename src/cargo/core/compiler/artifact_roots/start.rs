@@ -369,7 +369,7 @@ impl Commit {
 }
 
 /// Name of the file in which rustc says what it read.
-fn dep_info_name(build_runner: &BuildRunner<'_, '_>, unit: &Unit) -> String {
+pub(super) fn dep_info_name(build_runner: &BuildRunner<'_, '_>, unit: &Unit) -> String {
     let crate_name = unit.target.crate_name();
     match build_runner.files().metadata(unit).c_extra_filename() {
         Some(extra) => format!("{crate_name}-{extra}.d"),

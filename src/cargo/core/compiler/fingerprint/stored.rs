@@ -13,6 +13,7 @@ use filetime::FileTime;
 
 use super::{
     Fingerprint, FsStatus, LocalFingerprint, calculate_normal, calculate_run_custom_build,
+    parse_dep_info,
 };
 use crate::core::compiler::job_queue::{Job, Work};
 use crate::core::compiler::{BuildRunner, DirtyReason, Unit};
@@ -76,40 +77,50 @@ pub(super) fn job(build_runner: &BuildRunner<'_, '_>, unit: &Unit) -> CargoResul
     Ok(Some(Job::new_dirty(Work::noop(), DirtyReason::FreshBuild)))
 }
 
-/// Whether stock Cargo, which left the fingerprint `hash` in the target directory `dir`, would take
-/// the build of `unit` there for fresh, were it to build the same there now. Leaves the fingerprint
-/// for the unit's dependents.
-pub(in crate::core::compiler) fn is_fresh_in(
+/// What stock Cargo would look at in a target directory beyond the hash of a fingerprint.
+#[derive(Default)]
+pub(in crate::core::compiler) struct Watched {
+    pub env: Vec<(String, Option<String>)>,
+    pub files: Vec<PathBuf>,
+}
+
+/// What stock Cargo, which left the fingerprint `hash` in the target directory `dir`, watches for
+/// the build of `unit` there, or `None` if it would not take it for a build of the same. Leaves the
+/// fingerprint for the unit's dependents.
+pub(in crate::core::compiler) fn watched_in(
     build_runner: &mut BuildRunner<'_, '_>,
     unit: &Unit,
     dir: &Path,
     hash: &str,
-) -> CargoResult<bool> {
+) -> CargoResult<Option<Watched>> {
     let mut fingerprint = if unit.mode.is_run_custom_build() {
         calculate_run_custom_build(build_runner, unit)?
     } else {
         calculate_normal(build_runner, unit)?
     };
     if util::to_hex(fingerprint.hash_u64()) != hash {
-        return Ok(false);
+        return Ok(None);
     }
-    let build_dir = build_runner.bcx.ws.build_dir().into_path_unlocked();
-    for output in &mut fingerprint.outputs {
-        if let Ok(path) = output.strip_prefix(&build_dir) {
-            *output = dir.join(path);
+    let mut watched = Watched::default();
+    for local in fingerprint.local.get_mut().unwrap() {
+        match local {
+            LocalFingerprint::CheckDepInfo { dep_info, .. } => {
+                let dep_info = dir.join(dep_info);
+                let Some(info) = parse_dep_info(unit.pkg.root(), dir, &dep_info)? else {
+                    return Ok(None);
+                };
+                watched.env.extend(info.env);
+                watched.files.extend(info.files.into_keys());
+            }
+            LocalFingerprint::RerunIfChanged { paths, .. } => {
+                let paths = paths.iter().map(|path| unit.pkg.root().join(path));
+                watched.files.extend(paths);
+            }
+            // They are in the hash.
+            LocalFingerprint::RerunIfEnvChanged { .. } | LocalFingerprint::Precalculated(_) => {}
         }
     }
-    let gctx = build_runner.bcx.gctx;
-    fingerprint.check_filesystem(
-        &mut build_runner.mtime_cache,
-        &mut build_runner.checksum_cache,
-        &unit.pkg,
-        dir,
-        gctx.cargo_exe()?,
-        gctx,
-    )?;
-    let is_fresh = fingerprint.fs_status.up_to_date();
     let fingerprint = Arc::new(fingerprint);
     build_runner.fingerprints.insert(unit.clone(), fingerprint);
-    Ok(is_fresh)
+    Ok(Some(watched))
 }
