@@ -5,7 +5,9 @@ use std::fs;
 
 use cargo_test_support::{Project, git, prelude::*, project};
 
-use crate::utils::packages::{CHAIN, CHAIN_MAIN, chain_root, package, publish_chain, vendor};
+use crate::utils::packages::{
+    CHAIN, CHAIN_MAIN, CHAIN_UNITS, chain_root, package, publish_chain, vendor,
+};
 use crate::utils::tree::packages_in;
 use crate::utils::{ProjectExt, app, app_with, dir, manifest};
 
@@ -194,6 +196,31 @@ fn git_dependency_over_a_path_in_the_same_repository() {
     let report = two.cargo("build").deps_dir(&deps).run();
     report.assert_compiled(&["two bin"]);
     assert_eq!(report.reused_from(&deps), ["gitted lib", "inner lib"]);
+}
+
+/// Packages are the same wherever their files are from, if these are the same.
+#[cargo_test]
+fn vendored_and_from_a_registry() {
+    publish_chain();
+    let (app, vendored) = (
+        app("app", CHAIN, CHAIN_MAIN),
+        app("vendored", CHAIN, CHAIN_MAIN),
+    );
+    vendor(&vendored);
+    for (root, first, second) in [("a", &app, &vendored), ("b", &vendored, &app)] {
+        let root = dir(root);
+        let report = first.cargo("build").deps_dir(&root).run();
+        assert_eq!(report.compiled().len(), 3, "{report}");
+        let report = second.cargo("build").roots([&root]).run();
+        assert_eq!(report.reused_from(&root), CHAIN_UNITS);
+        [&app, &vendored].map(|app| app.forget());
+    }
+
+    // With a file that the registry's package doesn't have.
+    let leaf = vendored.root().join("vendor/leaf");
+    fs::write(leaf.join("more.txt"), "more").unwrap();
+    let report = vendored.cargo("build").roots([dir("a")]).run();
+    report.assert_compiled(&["leaf lib", "mid lib", "vendored bin"]);
 }
 
 #[cargo_test]

@@ -48,7 +48,7 @@ pub use digest::{Digest, ParseDigestError, bakes_dir, mentions_path, without_pat
 pub use key::{Key, KeyBuilder};
 pub use lock::KeyLock;
 pub use metadata::was_compiled_against;
-pub use observe::FileDigests;
+pub use observe::{FileDigests, World};
 pub use record::{Dependency, Observed, Output, Record, RecordError, scan_outputs};
 pub use root::{Candidate, FORMAT, Root, RootError, WriteError};
 pub use select::{Node, Offer, select};

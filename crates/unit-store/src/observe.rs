@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -50,19 +51,38 @@ impl Observed {
         })
     }
 
-    /// Whether a unit in `dir` that was built with this input would be built with the same now.
-    /// `var` tells the values that variables have for the unit.
-    pub fn holds(
-        &self,
-        dir: &Path,
-        var: impl Fn(&str) -> Option<OsString>,
-        files: &mut FileDigests,
-    ) -> bool {
+    /// Whether a unit in `dir` that was built with this input would be built with the same in the
+    /// present `world`.
+    pub fn holds(&self, dir: &Path, world: &World<'_>, files: &mut FileDigests) -> bool {
         match self {
-            Observed::Env { name, value } => var(name).as_deref().map(digest_of_value) == *value,
+            Observed::Env { name, value } => {
+                (world.var)(name).as_deref().map(digest_of_value) == *value
+            }
             Observed::File { path, digest } => files.get(path) == *digest,
+            Observed::Sources { digest, pristine } => {
+                *pristine && world.pristine || (world.sources)() == Some(*digest)
+            }
             Observed::Location { path } => path == dir,
         }
+    }
+}
+
+/// What a unit would be built in now.
+pub struct World<'a> {
+    /// The values that variables have for the unit.
+    pub var: &'a dyn Fn(&str) -> Option<OsString>,
+    /// Whether the unit's sources are what the key says.
+    pub pristine: bool,
+    /// Digest of the unit's sources, `None` if they can't be read. Asked for only if need be.
+    pub sources: &'a dyn Fn() -> Option<Digest>,
+}
+
+impl fmt::Debug for World<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let pristine = &self.pristine;
+        f.debug_struct("World")
+            .field("pristine", pristine)
+            .finish_non_exhaustive()
     }
 }
 

@@ -55,6 +55,13 @@ pub enum Observed {
         /// Digest of the contents, see [`Digest::of_tree`].
         digest: Option<Digest>,
     },
+    /// Sources of which the key says only what they should be.
+    Sources {
+        /// Digest of what they were.
+        digest: Digest,
+        /// Whether they were what the key says.
+        pristine: bool,
+    },
     /// The unit has its own directory's path in it, and is right only there.
     Location {
         /// Absolute path of the unit's directory.

@@ -1,10 +1,10 @@
 //! Why a unit was compiled although there are roots.
 
 use itertools::Itertools as _;
-use unit_store::{Observed, Root};
+use unit_store::{Observed, Root, World};
 
 use super::plan::directory_name;
-use super::{Inner, Source};
+use super::{Inner, Source, sources};
 use crate::core::compiler::{BuildRunner, Unit};
 
 /// Fields in which a unit must agree with the one that is asked for, to be worth a comparison.
@@ -43,6 +43,11 @@ fn why_not_this(
 ) -> Option<String> {
     let (candidates, _) = root.candidates(&directory_name(unit), inner.entries[unit].key);
     let var = (inner.environment).of(&unit.pkg, build_runner.is_primary_package(unit));
+    let world = World {
+        var: &var,
+        pristine: sources::is_pristine(&unit.pkg),
+        sources: &|| inner.source_digests.get(unit.pkg.root()),
+    };
     let mut files = Default::default();
     let built = match &inner.entries[unit].state {
         super::State::Built { places, .. } => Some(&places.unit),
@@ -53,12 +58,13 @@ fn why_not_this(
         .filter(|candidate| Some(&candidate.dir) != built))
     .map(|candidate| {
         let changed = (candidate.record.observed.iter())
-            .find(|input| !input.holds(&candidate.dir, &var, &mut files));
+            .find(|input| !input.holds(&candidate.dir, &world, &mut files));
         match changed {
             Some(Observed::Env { name, .. }) => format!("with another value of `{name}`"),
             Some(Observed::File { path, .. }) => {
                 format!("with other contents of `{}`", path.display())
             }
+            Some(Observed::Sources { .. }) => "with other contents of the package".to_owned(),
             Some(Observed::Location { path }) => {
                 format!("with its path in it, which was `{}`", path.display())
             }

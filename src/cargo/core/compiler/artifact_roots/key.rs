@@ -13,7 +13,6 @@ use std::path::Path;
 use itertools::Itertools as _;
 use unit_store::{Digest, Key, KeyBuilder};
 
-use crate::core::Package;
 use crate::core::compiler::unit::UnitInner;
 use crate::core::compiler::unit_graph::UnitDep;
 use crate::core::compiler::{BuildRunner, CompileKind, CompileMode, Unit};
@@ -60,63 +59,6 @@ impl Common {
             ),
         ];
         Ok(Common { fields, cfg })
-    }
-}
-
-/// What of a package's source can differ under one name and version, or `None` if its contents
-/// are not known to stay the same.
-pub(super) fn source(pkg: &Package) -> Option<String> {
-    let source_id = pkg.package_id().source_id();
-    let listed = listed_files(pkg.root()).map(|digest| digest.to_string());
-    let fixed = if source_id.is_git() {
-        source_id.precise_git_fragment()
-    } else if source_id.is_registry() {
-        pkg.summary().checksum()
-    } else {
-        return None;
-    };
-    if fixed.is_none() && listed.is_none() {
-        return None;
-    }
-    Some(format!(
-        "{} {} {}",
-        source_id.as_url(),
-        optional(fixed),
-        optional(listed.as_deref())
-    ))
-}
-
-/// The file in which packages of directory sources have the checksums of their files.
-const LIST: &str = ".cargo-checksum.json";
-
-/// Whether `pkg` is in a directory source.
-pub(super) fn is_vendored(pkg: &Package) -> bool {
-    pkg.root().join(LIST).exists()
-}
-
-/// Digest of the checksums of all files, which packages in directory sources come with. Some list
-/// only a part of their files, or none, to be patched: of those it is a digest of the files.
-fn listed_files(pkg_root: &Path) -> Option<Digest> {
-    #[derive(serde::Deserialize)]
-    struct List {
-        files: HashMap<String, String>,
-    }
-    let contents = std::fs::read(pkg_root.join(LIST)).ok()?;
-    let is_complete = serde_json::from_slice(&contents).is_ok_and(|list: List| {
-        let files = walkdir::WalkDir::new(pkg_root).min_depth(1).into_iter();
-        files
-            .filter_map(|entry| entry.ok())
-            .filter(|entry| !entry.file_type().is_dir())
-            .all(|entry| {
-                let path = entry.path().strip_prefix(pkg_root).unwrap_or(entry.path());
-                let name = path.to_string_lossy().replace('\\', "/");
-                name == LIST || list.files.contains_key(&name)
-            })
-    });
-    if is_complete {
-        Some(Digest::of_bytes(contents))
-    } else {
-        Digest::of_tree(pkg_root).ok()
     }
 }
 
@@ -293,6 +235,6 @@ fn path(path: Option<&Path>) -> String {
 }
 
 /// Tells an empty value from none.
-fn optional(value: Option<&str>) -> String {
+pub(super) fn optional(value: Option<&str>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| format!("={value}"))
 }

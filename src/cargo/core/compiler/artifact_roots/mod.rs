@@ -47,6 +47,7 @@ mod key;
 mod observe;
 mod plan;
 mod settings;
+mod sources;
 mod start;
 mod target_dir;
 
@@ -88,6 +89,7 @@ struct Inner {
     late: HashSet<Unit>,
     executor: Option<Arc<dyn Executor>>,
     environment: Arc<observe::Environment>,
+    source_digests: Arc<sources::SourceDigests>,
     files: FileDigests,
     /// What was found in target directories of stock Cargo, which are looked at only once.
     in_target_dirs: HashMap<Unit, Vec<Candidate>>,

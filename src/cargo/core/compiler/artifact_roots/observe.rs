@@ -15,12 +15,13 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use cargo_util::paths;
 use filetime::FileTime;
 use regex::Regex;
 use unit_store::{Digest, Observed, bakes_dir, mentions_path};
 
+use super::sources::{SourceDigests, are_compared, is_pristine};
 use super::{Inner, Places, Source};
 use crate::core::Package;
 use crate::core::compiler::fingerprint::parse_rustc_dep_info;
@@ -88,6 +89,9 @@ fn normalize_name(name: OsString) -> OsString {
 /// What has to be known to tell the inputs of a unit when it was built. May go to another thread.
 pub(super) struct Observer {
     environment: Arc<Environment>,
+    source_digests: Arc<SourceDigests>,
+    /// If the package's files are an input: whether they are what its checksum is of.
+    sources: Option<bool>,
     pkg_root: PathBuf,
     manifest_path: PathBuf,
     /// Directories whose contents are settled otherwise.
@@ -112,6 +116,8 @@ impl Observer {
             .collect();
         Observer {
             environment: Arc::clone(&inner.environment),
+            source_digests: Arc::clone(&inner.source_digests),
+            sources: are_compared(&unit.pkg).then(|| is_pristine(&unit.pkg)),
             manifest_path: unit.pkg.manifest_path().to_owned(),
             pkg_root,
             settled: settled_dirs(build_runner, &inner, unit),
@@ -132,7 +138,7 @@ impl Observer {
         let files: Vec<PathBuf> = (info.files.keys())
             .map(|file| self.pkg_root.join(file))
             .collect();
-        let mut observed = Vec::new();
+        let mut observed = self.sources()?;
         let mut is_bound = false;
         for (name, value) in &info.env {
             if is_settled_variable(name) {
@@ -163,7 +169,7 @@ impl Observer {
 
     /// Inputs of the run of a build script that printed `stdout`, parsed as `output`.
     pub fn of_run(&self, stdout: &[u8], output: &BuildOutput) -> CargoResult<Vec<Observed>> {
-        let mut observed = Vec::new();
+        let mut observed = self.sources()?;
         for name in &output.rerun_if_env_changed {
             let value = match name.as_str() {
                 "CARGO_MANIFEST_DIR" => Some(self.pkg_root.clone().into()),
@@ -196,6 +202,21 @@ impl Observer {
     pub fn digest_of_declared(&self, output: &BuildOutput) -> Digest {
         let settled: Vec<&Path> = self.settled.iter().map(PathBuf::as_path).collect();
         digest_of_declared(output, &self.pkg_root, &settled)
+    }
+
+    /// The package's own files.
+    fn sources(&self) -> CargoResult<Vec<Observed>> {
+        let Some(pristine) = self.sources else {
+            return Ok(Vec::new());
+        };
+        let digest = self.source_digests.get(&self.pkg_root);
+        let digest = digest.with_context(|| {
+            format!(
+                "failed to read the package in `{}`",
+                self.pkg_root.display()
+            )
+        })?;
+        Ok(vec![Observed::Sources { digest, pristine }])
     }
 
     fn manifest_dir(&self) -> Observed {

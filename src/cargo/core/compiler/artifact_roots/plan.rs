@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use cargo_util::paths;
 use itertools::Itertools as _;
-use unit_store::{Dependency, Digest, Key, Node, Offer};
+use unit_store::{Dependency, Digest, Key, Node, Offer, World};
 
 use super::start::note_loader_path;
 use super::{
     ArtifactRoots, Candidate, Entry, Inner, Places, Source, State, describe, key, observe,
-    settings, target_dir,
+    settings, sources, target_dir,
 };
 use crate::core::TargetKind;
 use crate::core::compiler::{BuildRunner, CompileMode, Unit};
@@ -34,6 +34,7 @@ pub(in crate::core::compiler) fn plan(build_runner: &mut BuildRunner<'_, '_>) ->
         late: HashSet::new(),
         executor: None,
         environment: Arc::new(observe::Environment::new(build_runner.bcx.gctx)?),
+        source_digests: Default::default(),
         files: Default::default(),
         in_target_dirs: HashMap::new(),
         warned: HashSet::new(),
@@ -45,13 +46,13 @@ pub(in crate::core::compiler) fn plan(build_runner: &mut BuildRunner<'_, '_>) ->
     let common = key::Common::new(build_runner)?;
     let mut shareable: Vec<Unit> = Vec::new();
     let mut index = HashMap::new();
-    let mut sources = HashMap::new();
+    let mut source_fields = HashMap::new();
     for unit in &order {
         if !is_shareable(build_runner, unit) {
             continue;
         }
-        let source =
-            (sources.entry(unit.pkg.package_id())).or_insert_with(|| key::source(&unit.pkg));
+        let source = (source_fields.entry(unit.pkg.package_id()))
+            .or_insert_with(|| sources::key_field(&unit.pkg));
         let Some(source) = source else {
             continue;
         };
@@ -184,9 +185,14 @@ impl Inner {
             }
             let is_primary = build_runner.is_primary_package(unit);
             let var = self.environment.of(&unit.pkg, is_primary);
+            let world = World {
+                var: &var,
+                pristine: sources::is_pristine(&unit.pkg),
+                sources: &|| self.source_digests.get(unit.pkg.root()),
+            };
             for candidate in candidates {
                 let holds = (candidate.record.observed.iter())
-                    .all(|input| input.holds(&candidate.dir, &var, &mut self.files));
+                    .all(|input| input.holds(&candidate.dir, &world, &mut self.files));
                 if holds {
                     found.push(Candidate {
                         root: number,

@@ -23,8 +23,8 @@ use std::path::{Path, PathBuf};
 use cargo_util::paths;
 use unit_store::{Dependency, bakes_dir, mentions_path, was_compiled_against};
 
-use super::key::is_vendored;
 use super::observe::{digest_of_declared, find_sources, is_settled_variable, settled_dirs};
+use super::sources::is_vendored;
 use super::start::{Seen, dep_info_name, identity};
 use super::{Candidate, Inner, Places};
 use crate::core::compiler::build_runner::BuildRunner;

@@ -1,0 +1,136 @@
+//! Sources of packages, which must not change under one name.
+//!
+//! A checksum in the lockfile settles what a registry's package is, if Cargo unpacked it. In a
+//! directory source (`cargo vendor`) it only says where the files came from: they may have been
+//! edited, and their list adjusted. So that unedited ones are shared with builds from a registry,
+//! the files of both are compared, as an observed input.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use cargo_util::Sha256;
+use unit_store::Digest;
+
+use super::key::optional;
+use crate::core::Package;
+
+/// The file in which packages of directory sources have the checksums of their files.
+const LIST: &str = ".cargo-checksum.json";
+
+/// Whether `pkg` is in a directory source.
+pub(super) fn is_vendored(pkg: &Package) -> bool {
+    pkg.root().join(LIST).exists()
+}
+
+/// What is known beforehand of a package's source that can differ under one name and version, or
+/// `None` if its contents are not known to stay the same.
+pub(super) fn key_field(pkg: &Package) -> Option<String> {
+    let source_id = pkg.package_id().source_id();
+    let fixed = if source_id.is_git() {
+        source_id.precise_git_fragment()
+    } else if source_id.is_registry() {
+        pkg.summary().checksum()
+    } else {
+        return None;
+    };
+    let listed = if is_vendored(pkg) && !are_compared(pkg) {
+        Some(digest_of_vendored(pkg.root())?.to_string())
+    } else {
+        None
+    };
+    if fixed.is_none() && listed.is_none() {
+        return None;
+    }
+    Some(format!(
+        "{} {} {}",
+        source_id.as_url(),
+        optional(fixed),
+        optional(listed.as_deref())
+    ))
+}
+
+/// Whether the sources of `pkg` are an input that is observed.
+pub(super) fn are_compared(pkg: &Package) -> bool {
+    pkg.package_id().source_id().is_registry()
+        && pkg.summary().checksum().is_some()
+        && (!is_vendored(pkg) || listed(pkg.root()).is_some())
+}
+
+/// Whether the sources of `pkg` are what the checksum in its key is of.
+pub(super) fn is_pristine(pkg: &Package) -> bool {
+    pkg.package_id().source_id().is_registry() && !is_vendored(pkg)
+}
+
+/// Digests of sources that were asked for, so that each is made once.
+#[derive(Default)]
+pub(super) struct SourceDigests(Mutex<HashMap<PathBuf, Option<Digest>>>);
+
+impl SourceDigests {
+    /// Digest of names and checksums of the package's files in `root`, `None` if they can't be read.
+    pub fn get(&self, root: &Path) -> Option<Digest> {
+        if let Some(digest) = self.0.lock().unwrap().get(root) {
+            return *digest;
+        }
+        let files = listed(root).or_else(|| checksums(root));
+        let digest = files.map(|files| {
+            Digest::of_parts(files.iter().flat_map(|(name, checksum)| [name, checksum]))
+        });
+        self.0.lock().unwrap().insert(root.to_owned(), digest);
+        digest
+    }
+}
+
+/// The files of a package in a directory source with their checksums, as it lists them. `None` if
+/// there is no list, or if there are files that are not on it: some packages list only a part of
+/// their files, or none, to be patched.
+fn listed(root: &Path) -> Option<BTreeMap<String, String>> {
+    #[derive(serde::Deserialize)]
+    struct List {
+        files: BTreeMap<String, String>,
+    }
+    let list: List = serde_json::from_slice(&std::fs::read(root.join(LIST)).ok()?).ok()?;
+    let is_complete = files(root)?
+        .iter()
+        .all(|name| name == LIST || list.files.contains_key(name));
+    is_complete.then_some(list.files)
+}
+
+/// The files of a package that `cargo vendor` would list, with their checksums.
+fn checksums(root: &Path) -> Option<BTreeMap<String, String>> {
+    const LEFT_OUT: &[&str] = &[".cargo-ok", ".gitattributes", ".gitignore", LIST];
+    let mut checksums = BTreeMap::new();
+    for name in files(root)? {
+        let file_name = name.rsplit('/').next().unwrap_or(&name);
+        if LEFT_OUT.contains(&file_name) || name.split('/').any(|part| part == ".git") {
+            continue;
+        }
+        let checksum = Sha256::new()
+            .update_path(root.join(&name))
+            .ok()?
+            .finish_hex();
+        checksums.insert(name, checksum);
+    }
+    Some(checksums)
+}
+
+/// Names of all files below `root`, with slashes.
+fn files(root: &Path) -> Option<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in walkdir::WalkDir::new(root).min_depth(1) {
+        let entry = entry.ok()?;
+        if !entry.file_type().is_dir() {
+            let path = entry.path().strip_prefix(root).ok()?;
+            names.push(path.to_string_lossy().replace('\\', "/"));
+        }
+    }
+    Some(names)
+}
+
+/// Digest of a package in a directory source: of its list if that is complete, else of its files.
+fn digest_of_vendored(root: &Path) -> Option<Digest> {
+    match listed(root) {
+        Some(_) => Some(Digest::of_bytes(std::fs::read(root.join(LIST)).ok()?)),
+        None => Digest::of_tree(root).ok(),
+    }
+}
