@@ -268,3 +268,27 @@ fn quiet_stays_quiet() {
     assert_eq!((&*report.stderr, &*report.stdout), ("", ""));
     assert_eq!(report.rustc, ["app"]);
 }
+
+/// What is shared isn't cleaned, and that is said.
+#[cargo_test]
+fn clean_of_a_shared_package() {
+    let root = chain_root("root");
+    let (app, cargo) = quiet("build");
+    cargo.roots([&root]).run();
+    let clean = |line: &str| app.cargo(line).roots([&root]).deps_dir(dir("deps"));
+    clean("clean -p mid").run().expect_stderr(str![[r#"
+[NOTE] `mid v1.0.0` in `[ROOT]/root` is shared and stays there
+[REMOVED] 0 files
+
+"#]]);
+    clean("clean --quiet -p mid").run().expect_stderr(str![""]);
+    let own = clean("clean -p app").run();
+    assert!(!own.stderr.contains("shared"), "{own}");
+    let both = app.cargo("clean -p leaf").deps_dir(&root).roots([&root]);
+    both.run().expect_stderr(str![[r#"
+[NOTE] `leaf v1.0.0` in `[ROOT]/root` is shared and stays there
+[REMOVED] 0 files
+
+"#]]);
+    assert!(!dir("deps").exists());
+}

@@ -159,6 +159,11 @@ impl Root {
         &self.path
     }
 
+    /// Whether units of the package `name` were ever built here.
+    pub fn has(&self, name: &str) -> bool {
+        self.path.join("units").join(name).is_dir()
+    }
+
     /// Directory of the variants of `key`. `name` is for people, and part of the path only.
     fn key_dir(&self, name: &str, key: Key) -> PathBuf {
         let mut dir = self.path.join("units");

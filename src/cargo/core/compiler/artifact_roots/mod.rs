@@ -42,6 +42,7 @@
 //! - Units with `-C target-cpu=native` are not shareable.
 //! - Sizes of outputs are checked when a unit is taken, digests are not.
 
+mod clean;
 mod explain;
 mod key;
 mod observe;
@@ -67,6 +68,7 @@ use crate::core::Verbosity;
 use crate::core::compiler::CompileMode;
 use crate::util::errors::CargoResult;
 
+pub use self::clean::report_kept;
 pub(super) use self::plan::plan;
 pub(super) use self::start::start;
 

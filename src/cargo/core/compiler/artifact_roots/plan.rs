@@ -13,8 +13,8 @@ use super::{
     ArtifactRoots, Candidate, Entry, Inner, Places, Source, State, describe, key, observe,
     settings, sources, target_dir,
 };
-use crate::core::TargetKind;
 use crate::core::compiler::{BuildRunner, CompileMode, Unit};
+use crate::core::{Package, TargetKind};
 use crate::util::errors::CargoResult;
 use crate::util::flock::is_on_nfs_mount;
 
@@ -255,7 +255,12 @@ fn prepare_late_run(
 
 /// Name of the directory with all builds of a unit's package.
 pub(super) fn directory_name(unit: &Unit) -> String {
-    format!("{}-{}", unit.pkg.name(), unit.pkg.version())
+    directory_of(&unit.pkg)
+}
+
+/// Name of the directory with all units of a package.
+pub(super) fn directory_of(pkg: &Package) -> String {
+    format!("{}-{}", pkg.name(), pkg.version())
 }
 
 /// Whether `unit` may be in a root as far as itself, but for its source, is concerned.

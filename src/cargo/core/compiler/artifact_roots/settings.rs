@@ -98,6 +98,18 @@ pub(super) fn read(ws: &Workspace<'_>) -> CargoResult<Option<Settings>> {
     }))
 }
 
+/// The roots that are there, for what must not make or complain about any.
+pub(super) fn existing(ws: &Workspace<'_>) -> Vec<Root> {
+    let entries = search_path(ws).unwrap_or_default();
+    let deps_dir = deps_target_dir(ws).unwrap_or_default();
+    let mut roots = Vec::new();
+    for path in entries.into_iter().map(|entry| entry.path).chain(deps_dir) {
+        let root = Root::open(&try_canonicalize(&path).unwrap_or(path));
+        roots.extend(root.ok().filter(|root| !roots.contains(root)));
+    }
+    roots
+}
+
 fn not_usable(dir: &Path, error: RootError) -> anyhow::Error {
     anyhow::Error::new(error).context(format!(
         "`{}` can't be used as `{DEPS_TARGET_DIR_KEY}`",
