@@ -10,8 +10,7 @@ use std::path::{Path, PathBuf};
 use cargo_test_support::{Project, prelude::*};
 
 use crate::utils::packages::{
-    CHAIN, CHAIN_MAIN, GRAPH, GRAPH_MAIN, GRAPH_SAYS, graph_root, package, publish_chain,
-    publish_unstable,
+    CHAIN, CHAIN_MAIN, GRAPH, GRAPH_MAIN, GRAPH_SAYS, graph_root, publish_chain, publish_unstable,
 };
 use crate::utils::tree::{copy_with_other_times, cp, units_of};
 use crate::utils::{ProjectExt, app, dir};

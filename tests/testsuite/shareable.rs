@@ -213,7 +213,8 @@ fn vendored_and_from_a_registry() {
         assert_eq!(report.compiled().len(), 3, "{report}");
         let report = second.cargo("build").roots([&root]).run();
         assert_eq!(report.reused_from(&root), CHAIN_UNITS);
-        [&app, &vendored].map(|app| app.forget());
+        app.forget();
+        vendored.forget();
     }
 
     // With a file that the registry's package doesn't have.

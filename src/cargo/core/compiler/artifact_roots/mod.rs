@@ -68,7 +68,7 @@ use crate::core::Verbosity;
 use crate::core::compiler::CompileMode;
 use crate::util::errors::CargoResult;
 
-pub use self::clean::report_kept;
+pub use self::clean::{check_clean, report_kept};
 pub(super) use self::plan::plan;
 pub(super) use self::start::start;
 

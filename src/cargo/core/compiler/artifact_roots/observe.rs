@@ -13,7 +13,7 @@
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use cargo_util::paths;
@@ -140,15 +140,20 @@ impl Observer {
             .collect();
         let mut observed = self.sources()?;
         let mut is_bound = false;
+        let mut out_dir_names = Vec::new();
         for (name, value) in &info.env {
             if is_settled_variable(name) {
                 continue;
             }
             if name == "OUT_DIR" {
-                is_bound |= self.does_more_than_include(&files)?;
+                out_dir_names.push(name.as_str());
             } else if let Some((_, value)) = script_env.iter().find(|(set, _)| set == name) {
-                let value = value.as_bytes();
-                is_bound |= self.settled.iter().any(|dir| mentions_path(value, dir));
+                let mentions = |dir: &PathBuf| mentions_path(value.as_bytes(), dir);
+                if self.runs.iter().any(|run| mentions(&run.unit)) {
+                    out_dir_names.push(name.as_str());
+                } else {
+                    is_bound |= self.settled.iter().any(mentions);
+                }
             } else {
                 observed.push(Observed::env(name, value.as_deref().map(OsStr::new)));
             }
@@ -156,7 +161,7 @@ impl Observer {
         for file in info.files.keys() {
             self.note_file(file, &mut observed)?;
         }
-        if is_bound {
+        if is_bound || self.does_more_than_include(&files, &out_dir_names)? {
             // To where it is, and to where the package is, whichever the path was of.
             observed.push(Observed::Location {
                 path: self.places.unit.clone(),
@@ -254,13 +259,15 @@ impl Observer {
         Ok(())
     }
 
-    /// Whether a unit that read `files`, and the variable `OUT_DIR`, does more with the variable
-    /// than say where a file to be included is.
-    fn does_more_than_include(&self, files: &[PathBuf]) -> CargoResult<bool> {
+    /// Whether a unit that read `files`, and the variables `names` with `OUT_DIR` in them, does more
+    /// with those than say where a file to be included is.
+    fn does_more_than_include(&self, files: &[PathBuf], names: &[&str]) -> CargoResult<bool> {
+        if names.is_empty() {
+            return Ok(false);
+        }
         let out_dirs: Vec<&Path> = self.runs.iter().map(|run| run.out.as_path()).collect();
         let is_generated = |file: &PathBuf| out_dirs.iter().any(|dir| file.starts_with(dir));
-        let mut named = 0;
-        let mut included = 0;
+        let mut texts = Vec::new();
         for file in files {
             if !is_generated(file) && !file.starts_with(&self.pkg_root) {
                 continue;
@@ -270,13 +277,17 @@ impl Observer {
             if is_generated(file) && out_dirs.iter().any(|dir| mentions_path(&contents, dir)) {
                 return Ok(true);
             }
-            let text = String::from_utf8_lossy(&contents);
-            named += NAMED.find_iter(&text).count();
-            included += INCLUDED.find_iter(&text).count();
+            texts.push(String::from_utf8_lossy(&contents).into_owned());
         }
-        // If it isn't named here, a macro of another crate has done so.
-        if named == 0 || named != included {
-            return Ok(true);
+        for name in names {
+            let count = |uses: Regex| -> usize {
+                texts.iter().map(|text| uses.find_iter(text).count()).sum()
+            };
+            let named = count(uses_of(name)?);
+            // If it isn't named here, a macro of another crate has done so.
+            if named == 0 || named != count(inclusions_by(name)?) {
+                return Ok(true);
+            }
         }
         let sources: Vec<PathBuf> = files
             .iter()
@@ -374,14 +385,17 @@ fn change_time(meta: &std::fs::Metadata) -> FileTime {
     FileTime::from_last_modification_time(meta)
 }
 
-static NAMED: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r#"env!\s*[(\[{]\s*"OUT_DIR""#).expect("valid"));
+/// What `env!` of the variable `name` looks like in source.
+fn uses_of(name: &str) -> CargoResult<Regex> {
+    let name = regex::escape(name);
+    Ok(Regex::new(&format!(r#"env!\s*[(\[{{]\s*"{name}""#))?)
+}
 
-static INCLUDED: LazyLock<Regex> = LazyLock::new(|| {
-    let pattern =
-        r#"\binclude(?:_str|_bytes)?!\s*[(\[{]\s*concat!\s*[(\[{]\s*env!\s*[(\[{]\s*"OUT_DIR""#;
-    Regex::new(pattern).expect("valid")
-});
+/// Those of [`uses_of`] that say where a file to be included is.
+fn inclusions_by(name: &str) -> CargoResult<Regex> {
+    const INCLUDE: &str = r"\binclude(?:_str|_bytes)?!\s*[(\[{]\s*(?:concat!\s*[(\[{]\s*)?";
+    Ok(Regex::new(&format!("{INCLUDE}{}", uses_of(name)?))?)
+}
 
 /// Whether the package itself, and so the key, says what the variable is.
 pub(super) fn is_settled_variable(name: &str) -> bool {

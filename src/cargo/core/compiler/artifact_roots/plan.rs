@@ -1,6 +1,7 @@
 //! Looking for units while a build is planned.
 
 use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -47,12 +48,19 @@ pub(in crate::core::compiler) fn plan(build_runner: &mut BuildRunner<'_, '_>) ->
     let mut shareable: Vec<Unit> = Vec::new();
     let mut index = HashMap::new();
     let mut source_fields = HashMap::new();
+    let overlays: Vec<PathBuf> = (build_runner.bcx.ws.local_overlays()?)
+        .filter_map(|(_, registry)| registry.url().to_file_path().ok())
+        .collect();
     for unit in &order {
         if !is_shareable(build_runner, unit) {
             continue;
         }
-        let source = (source_fields.entry(unit.pkg.package_id()))
-            .or_insert_with(|| sources::key_field(&unit.pkg));
+        let source = (source_fields.entry(unit.pkg.package_id())).or_insert_with(|| {
+            if sources::is_overlaid(&overlays, &unit.pkg) {
+                return None;
+            }
+            sources::key_field(&unit.pkg)
+        });
         let Some(source) = source else {
             continue;
         };

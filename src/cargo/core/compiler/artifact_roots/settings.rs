@@ -162,7 +162,7 @@ fn search_path(ws: &Workspace<'_>) -> CargoResult<Vec<Entry>> {
 }
 
 /// The deps dir, after a check that it and the target directory are apart.
-fn deps_target_dir(ws: &Workspace<'_>) -> CargoResult<Option<PathBuf>> {
+pub(super) fn deps_target_dir(ws: &Workspace<'_>) -> CargoResult<Option<PathBuf>> {
     let gctx = ws.gctx();
     let Some(value) = &gctx.build_config()?.deps_target_dir else {
         return Ok(None);

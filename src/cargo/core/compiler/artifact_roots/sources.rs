@@ -23,6 +23,14 @@ pub(super) fn is_vendored(pkg: &Package) -> bool {
     pkg.root().join(LIST).exists()
 }
 
+/// Whether `pkg` only pretends to be of a registry, while it and other members of its workspace are
+/// packaged together. `registries` are where the archives of such are. Cargo unpacks an archive
+/// once, however often it has changed since.
+pub(super) fn is_overlaid(registries: &[PathBuf], pkg: &Package) -> bool {
+    let archive = format!("{}-{}.crate", pkg.name(), pkg.version());
+    (registries.iter()).any(|registry| registry.join(&archive).exists())
+}
+
 /// What is known beforehand of a package's source that can differ under one name and version, or
 /// `None` if its contents are not known to stay the same.
 pub(super) fn key_field(pkg: &Package) -> Option<String> {
