@@ -14,7 +14,7 @@ use anyhow::Context as _;
 use cargo_util::paths;
 use unit_store::{
     Dependency, Digest, FORMAT, Key, KeyBuilder, KeyLock, Observed, Output, Record, Root,
-    scan_outputs, without_path,
+    mentions_path, scan_outputs, without_path,
 };
 
 use super::observe::{Observer, directives};
@@ -296,7 +296,11 @@ struct Commit {
 impl Commit {
     fn commit(&self) -> CargoResult<()> {
         self.remove_timestamps()?;
-        let outputs = scan_outputs(&self.places.unit)?;
+        let mut outputs = scan_outputs(&self.places.unit)?;
+        if self.is_run && !self.tells_out_dir()? {
+            // Nobody looks for it if it is empty, and git would lose it.
+            outputs.retain(|output| output.path != "out/");
+        }
         let produced = (outputs.iter())
             .filter_map(|output| {
                 let path = output.path.strip_prefix("out/")?.to_owned();
@@ -326,6 +330,12 @@ impl Commit {
         Ok(self
             .root
             .commit(&self.places.unit, &record, self.fields.fields())?)
+    }
+
+    /// Whether others were told the path of the run's `OUT_DIR`.
+    fn tells_out_dir(&self) -> CargoResult<bool> {
+        let stdout = directives(&paths::read_bytes(&self.places.script_stdout())?);
+        Ok(mentions_path(&stdout, &self.places.out))
     }
 
     /// What the package's build scripts said.
