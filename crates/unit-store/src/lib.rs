@@ -43,6 +43,7 @@ mod observe;
 mod record;
 mod root;
 mod select;
+pub mod trust;
 
 pub use digest::{Digest, ParseDigestError, bakes_dir, mentions_path, without_path};
 pub use key::{Key, KeyBuilder};

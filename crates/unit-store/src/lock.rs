@@ -23,11 +23,16 @@ impl KeyLock {
         }
         // The file stays when the lock is released: a builder that had just opened it would hold
         // a lock on a name that is gone, and another one a lock on its successor.
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(path)?;
+        let file = match File::open(path) {
+            // Another user's, who need not let others write to it.
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => OpenOptions::new()
+                .create(true)
+                .truncate(false)
+                .write(true)
+                .open(path)?,
+            Err(error) => return Err(error),
+        };
         match file.try_lock() {
             Ok(()) => Ok(Some(KeyLock { file: Some(file) })),
             Err(TryLockError::WouldBlock) => Ok(None),

@@ -62,6 +62,8 @@ impl Observed {
             Observed::Sources { digest, pristine } => {
                 *pristine && world.pristine || (world.sources)() == Some(*digest)
             }
+            // Whether it is that one is a matter of what is selected.
+            Observed::Dependency { .. } => true,
             Observed::Location { path } => path == dir,
         }
     }

@@ -1,5 +1,6 @@
 //! The record that commits a finished unit.
 
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
@@ -62,6 +63,13 @@ pub enum Observed {
         /// Whether they were what the key says.
         pristine: bool,
     },
+    /// The unit has a path in it that is of a dependency, which has to be there.
+    Dependency {
+        /// Key of the dependency.
+        key: Key,
+        /// Absolute path of the directory with what it produced.
+        path: PathBuf,
+    },
     /// The unit has its own directory's path in it, and is right only there.
     Location {
         /// Absolute path of the unit's directory.
@@ -97,6 +105,9 @@ pub enum RecordError {
     /// It stands at the place of another key.
     #[error("the record is of another unit, with key {0}")]
     Key(Key),
+    /// The unit is said to be somewhere else.
+    #[error("`{}` is a symbolic link", .0.display())]
+    Link(PathBuf),
     /// A file of the unit is missing or has changed.
     #[error("output `{path}` is missing or does not have its {size} bytes")]
     Output {
@@ -152,8 +163,9 @@ impl Record {
         if record.key != key {
             return Err(RecordError::Key(record.key));
         }
+        let mut parents = BTreeSet::new();
         for output in &record.outputs {
-            if !output.is_present(dir) {
+            if !output.is_present(dir, &mut parents) {
                 return Err(RecordError::Output {
                     path: output.path.clone(),
                     size: output.size,
@@ -165,13 +177,29 @@ impl Record {
 }
 
 impl Output {
-    fn is_present(&self, dir: &Path) -> bool {
-        let Some(path) = decode(&self.path) else {
+    /// Whether the output is in `dir`, and not by way of a symbolic link that was not there when
+    /// the record was written. `parents` are directories in `dir` that were looked at already.
+    fn is_present(&self, dir: &Path, parents: &mut BTreeSet<PathBuf>) -> bool {
+        let Some(path) = decode(&self.path).map(PathBuf::from) else {
             return true;
         };
-        fs::symlink_metadata(dir.join(path)).is_ok_and(|meta| match self.path.ends_with('/') {
-            true => meta.is_dir(),
-            false => meta.is_symlink() || meta.is_file() && meta.len() == self.size,
+        let is_dir = |path: &Path| fs::symlink_metadata(path).is_ok_and(|meta| meta.is_dir());
+        for parent in path.ancestors().skip(1) {
+            if parents.contains(parent) {
+                break;
+            }
+            if !is_dir(&dir.join(parent)) {
+                return false;
+            }
+            parents.insert(parent.to_owned());
+        }
+        let path = dir.join(path);
+        if self.path.ends_with('/') {
+            return is_dir(&path);
+        }
+        fs::symlink_metadata(&path).is_ok_and(|meta| match meta.is_symlink() {
+            true => fs::read_link(&path).is_ok_and(|target| digest_of_link(&target) == self.digest),
+            false => meta.is_file() && meta.len() == self.size,
         })
     }
 }
@@ -204,8 +232,7 @@ fn scan(dir: &Path, prefix: &str, outputs: &mut Vec<Output>) -> io::Result<()> {
             continue;
         }
         let (digest, size) = if file_type.is_symlink() {
-            let target = fs::read_link(entry.path())?;
-            (Digest::of_bytes(target.as_os_str().as_encoded_bytes()), 0)
+            (digest_of_link(&fs::read_link(entry.path())?), 0)
         } else if file_type.is_file() {
             Digest::of_file(&entry.path())?
         } else {
@@ -215,6 +242,10 @@ fn scan(dir: &Path, prefix: &str, outputs: &mut Vec<Output>) -> io::Result<()> {
         outputs.push(Output { path, size, digest });
     }
     Ok(())
+}
+
+fn digest_of_link(target: &Path) -> Digest {
+    Digest::of_bytes(target.as_os_str().as_encoded_bytes())
 }
 
 fn encode(name: &OsStr) -> String {
@@ -248,6 +279,36 @@ fn decode(path: &str) -> Option<OsString> {
 mod tests {
     use super::*;
 
+    #[cfg(unix)]
+    #[test]
+    fn links_that_were_planted_are_noticed() {
+        use std::os::unix::fs::symlink;
+
+        let (dir, elsewhere) = (tempfile::tempdir(), tempfile::tempdir());
+        let (dir, elsewhere) = (dir.expect("temp dir"), elsewhere.expect("temp dir"));
+        let (dir, elsewhere) = (dir.path(), elsewhere.path());
+        fs::create_dir(dir.join("out")).expect("mkdir");
+        fs::write(dir.join("out/file"), "1").expect("write");
+        symlink("file", dir.join("out/link")).expect("symlink");
+        let outputs = scan_outputs(dir).expect("scan");
+        let are_present = || {
+            let mut parents = BTreeSet::new();
+            [0, 1].map(|number| outputs[number].is_present(dir, &mut parents))
+        };
+        assert_eq!(are_present(), [true, true]);
+
+        fs::write(elsewhere.join("file"), "1").expect("write");
+        fs::remove_file(dir.join("out/link")).expect("remove");
+        symlink(elsewhere.join("file"), dir.join("out/link")).expect("symlink");
+        assert_eq!(are_present(), [true, false]);
+        fs::remove_file(dir.join("out/file")).expect("remove");
+        symlink(elsewhere.join("file"), dir.join("out/file")).expect("symlink");
+        assert_eq!(are_present(), [false, false]);
+        fs::remove_dir_all(dir.join("out")).expect("remove");
+        symlink(elsewhere, dir.join("out")).expect("symlink");
+        assert_eq!(are_present(), [false, false]);
+    }
+
     #[test]
     fn names_of_all_kinds_come_back() {
         let dir = tempfile::tempdir().expect("temp dir");
@@ -259,9 +320,17 @@ mod tests {
             fs::write(dir.path().join(name), "y").expect("write");
         }
         for output in scan_outputs(dir.path()).expect("scan") {
-            assert!(output.is_present(dir.path()), "{}", output.path);
+            assert!(
+                output.is_present(dir.path(), &mut BTreeSet::new()),
+                "{}",
+                output.path
+            );
             let larger = Output { size: 2, ..output };
-            assert!(!larger.is_present(dir.path()), "{}", larger.path);
+            assert!(
+                !larger.is_present(dir.path(), &mut BTreeSet::new()),
+                "{}",
+                larger.path
+            );
         }
     }
 }

@@ -132,7 +132,10 @@ impl Root {
                     entry.is_ok_and(|entry| {
                         let name = entry.file_name();
                         let name = name.to_string_lossy();
-                        name == TAG_FILE || name == ROOT_FILE || name.starts_with(".root.json.")
+                        name == TAG_FILE
+                            || name == ROOT_FILE
+                            || name.starts_with(".root.json.")
+                            || name.starts_with(".CACHEDIR.TAG.")
                     })
                 };
                 if !fs::read_dir(path).map_err(RootError::Create)?.all(is_ours) {
@@ -143,7 +146,7 @@ impl Root {
             result => return result,
         }
         fs::create_dir_all(path).map_err(RootError::Create)?;
-        fs::write(path.join(TAG_FILE), TAG).map_err(RootError::Create)?;
+        write_by_rename(path, TAG_FILE, TAG.as_bytes()).map_err(RootError::Create)?;
         let file = RootFile {
             format: FORMAT,
             created_by: created_by.to_owned(),
@@ -172,6 +175,27 @@ impl Root {
         dir
     }
 
+    /// The symbolic link by way of which one gets to `dir` in this root, if there is one: it may
+    /// have been planted to have something read, or written, elsewhere.
+    fn link_to(&self, dir: &Path) -> Option<PathBuf> {
+        let link = dir
+            .ancestors()
+            .take_while(|dir| *dir != self.path)
+            .find(|dir| is_link(dir));
+        link.map(Path::to_owned)
+    }
+
+    /// Fails if one gets to `dir` by way of a symbolic link.
+    fn check_links(&self, dir: &Path) -> Result<(), WriteError> {
+        match self.link_to(dir) {
+            Some(link) => Err(WriteError::new(&link)(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "it is a symbolic link",
+            ))),
+            None => Ok(()),
+        }
+    }
+
     /// Finished variants of `key`, in the order in which they were built, and those that look
     /// finished but are broken, each with its directory.
     pub fn candidates(
@@ -182,8 +206,15 @@ impl Root {
         let dir = self.key_dir(name, key);
         let mut candidates = Vec::new();
         let mut broken = Vec::new();
+        if let Some(link) = self.link_to(&dir) {
+            return (candidates, vec![(dir, RecordError::Link(link))]);
+        }
         for number in variants(&dir) {
             let dir = dir.join(number.to_string());
+            if is_link(&dir) {
+                broken.push((dir.clone(), RecordError::Link(dir)));
+                continue;
+            }
             match Record::read(&dir, key) {
                 Ok(Some(record)) => candidates.push(Candidate { dir, record }),
                 Ok(None) => {}
@@ -205,6 +236,7 @@ impl Root {
         let path = dir.join(key.dir_name());
         if locking {
             fs::create_dir_all(&dir).map_err(WriteError::new(&dir))?;
+            self.check_links(&path)?;
         }
         KeyLock::try_acquire(&path, locking).map_err(WriteError::new(&path))
     }
@@ -220,6 +252,7 @@ impl Root {
     /// The root can't be written.
     pub fn begin(&self, name: &str, key: Key, lock: &KeyLock) -> Result<PathBuf, WriteError> {
         let key_dir = self.key_dir(name, key);
+        self.check_links(&key_dir)?;
         fs::create_dir_all(&key_dir).map_err(WriteError::new(&key_dir))?;
         let present = variants(&key_dir);
         let mut number = present.last().map_or(0, |last| last + 1);
@@ -285,12 +318,22 @@ fn to_json(value: &impl Serialize) -> Vec<u8> {
 
 /// Writes a file so that readers see either nothing or all of it.
 fn write_by_rename(dir: &Path, name: &str, contents: &[u8]) -> io::Result<()> {
-    let temporary = dir.join(format!(".{name}.{}", process::id()));
-    let result = fs::File::create(&temporary)
-        .and_then(|mut file| file.write_all(contents))
-        .and_then(|()| fs::rename(&temporary, dir.join(name)));
+    // A process in another container may have the same number. What is there, even as a symbolic
+    // link to a file elsewhere, is not opened.
+    let (temporary, mut file) = (0..)
+        .map(|number: u32| dir.join(format!(".{name}.{}-{number}", process::id())))
+        .find_map(|path| match fs::File::create_new(&path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => None,
+            result => Some(result.map(|file| (path, file))),
+        })
+        .expect("some number is free")?;
+    let result = (file.write_all(contents)).and_then(|()| fs::rename(&temporary, dir.join(name)));
     if result.is_err() {
         let _ = fs::remove_file(&temporary);
     }
     result
+}
+
+fn is_link(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|meta| meta.is_symlink())
 }

@@ -7,6 +7,7 @@
 //! below it, the largest such set first, and what remains is filled in where it agrees.
 
 use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 
 use crate::{Dependency, Digest, Key};
 
@@ -29,14 +30,18 @@ pub struct Offer<'a> {
     pub identity: Digest,
     /// What it was made against.
     pub dependencies: &'a [Dependency],
+    /// Where it is, if dependents may have its path in them.
+    pub place: Option<&'a Path>,
+    /// Dependencies whose path it has in it.
+    pub bound_to: &'a [(Key, PathBuf)],
 }
 
 /// Chooses for each node one of its offers, or none, such that every chosen offer was made
 /// against the offers that are chosen for its dependencies.
 ///
 /// `nodes` is sorted topologically: dependencies come before their dependents. Offers of one node
-/// that have the same identity are taken for the same, and the first of them is chosen: an identity
-/// covers what the offer was made against.
+/// that have the same identity are taken for the same, unless a dependent is bound to the place of
+/// one, and the first of them is chosen: an identity covers what the offer was made against.
 pub fn select(nodes: &[Node<'_>]) -> Vec<Option<usize>> {
     let closures = closures(nodes);
     let mut order: Vec<(usize, usize)> = Vec::new();
@@ -54,51 +59,74 @@ pub fn select(nodes: &[Node<'_>]) -> Vec<Option<usize>> {
     let mut chosen = vec![None; nodes.len()];
     for (node, offer) in order {
         if chosen[node].is_none() {
-            take(&closures, &mut chosen, node, offer);
+            take(nodes, &closures, &mut chosen, node, offer);
         }
     }
-    chosen
+    (chosen.into_iter())
+        .map(|choice| choice.map(|choice| choice.offer))
+        .collect()
 }
 
 /// What has to be taken with an offer.
 struct Closure {
-    /// The matching offer for each dependency: node and offer.
-    direct: Vec<(usize, usize)>,
+    /// The matching offer for each dependency.
+    direct: Vec<(usize, Choice)>,
     /// How much that is: the offer itself and the closures of its dependencies. Nodes that are
     /// reached on several ways count several times, which is good enough for an order.
     size: usize,
 }
 
+/// An offer of a node.
+#[derive(Clone, Copy)]
+struct Choice {
+    offer: usize,
+    /// Whether it has to be this very offer. Otherwise one with the same identity will do.
+    is_bound: bool,
+}
+
 /// Chooses `offer` for `node` and whatever it needs, or nothing if that does not fit to what was
-/// chosen before. As choices are never taken back, it will not fit later either.
+/// chosen before. As identities that were chosen are never taken back, it will not fit later
+/// either.
 fn take(
+    nodes: &[Node<'_>],
     closures: &[Vec<Option<Closure>>],
-    chosen: &mut [Option<usize>],
+    chosen: &mut [Option<Choice>],
     node: usize,
     offer: usize,
 ) {
+    let first = Choice {
+        offer,
+        is_bound: false,
+    };
     let mut trail = Vec::new();
-    let mut stack = vec![(node, offer)];
-    while let Some((node, offer)) = stack.pop() {
-        match chosen[node] {
-            Some(other) if other == offer => {}
-            Some(_) => {
-                for node in trail {
-                    chosen[node] = None;
+    let mut stack = vec![(node, first)];
+    while let Some((node, wanted)) = stack.pop() {
+        let before = chosen[node];
+        let is_same = |other: Choice| {
+            let offers = &nodes[node].offers;
+            offers[other.offer].identity == offers[wanted.offer].identity
+        };
+        match before {
+            Some(other) if other.offer == wanted.offer => {
+                let is_bound = other.is_bound || wanted.is_bound;
+                chosen[node] = Some(Choice { is_bound, ..other });
+                trail.push((node, before));
+                continue;
+            }
+            Some(other) if is_same(other) && !wanted.is_bound => continue,
+            Some(other) if !is_same(other) || other.is_bound => {
+                for (node, before) in trail.into_iter().rev() {
+                    chosen[node] = before;
                 }
                 return;
             }
-            None => {
-                chosen[node] = Some(offer);
-                trail.push(node);
-                // An offer without a closure is in no closure.
-                stack.extend(
-                    closures[node][offer]
-                        .iter()
-                        .flat_map(|closure| &closure.direct),
-                );
-            }
+            _ => {}
         }
+        chosen[node] = Some(wanted);
+        trail.push((node, before));
+        // An offer without a closure is in no closure.
+        let closure = closures[node][wanted.offer].iter();
+        stack.extend(closure.flat_map(|closure| closure.direct.iter().copied()));
     }
 }
 
@@ -108,7 +136,9 @@ fn closures(nodes: &[Node<'_>]) -> Vec<Vec<Option<Closure>>> {
     let mut closures: Vec<Vec<Option<Closure>>> = Vec::with_capacity(nodes.len());
     for node in nodes {
         let closure_of = |(index, offer): (usize, &Offer<'_>)| {
-            let is_repeated = |earlier: &Offer<'_>| earlier.identity == offer.identity;
+            let is_repeated = |earlier: &Offer<'_>| {
+                earlier.identity == offer.identity && earlier.place == offer.place
+            };
             if node.offers[..index].iter().any(is_repeated) {
                 return None;
             }
@@ -121,10 +151,17 @@ fn closures(nodes: &[Node<'_>]) -> Vec<Vec<Option<Closure>>> {
             };
             for &dependency in &node.dependencies {
                 let identity = wanted.get(&nodes[dependency].key)?;
-                let matching = (nodes[dependency].offers.iter())
-                    .position(|offer| offer.identity == *identity)?;
-                let size = closures[dependency][matching].as_ref()?.size;
-                closure.direct.push((dependency, matching));
+                let place = (offer.bound_to.iter())
+                    .find(|(key, _)| *key == nodes[dependency].key)
+                    .map(|(_, place)| place.as_path());
+                let offers = nodes[dependency].offers.iter().zip(&closures[dependency]);
+                let (offer, size) = offers.enumerate().find_map(|(index, (offer, closure))| {
+                    let is_it = offer.identity == *identity
+                        && place.is_none_or(|place| offer.place == Some(place));
+                    Some((index, closure.as_ref().filter(|_| is_it)?.size))
+                })?;
+                let is_bound = place.is_some();
+                (closure.direct).push((dependency, Choice { offer, is_bound }));
                 closure.size = closure.size.saturating_add(size);
             }
             Some(closure)
@@ -151,10 +188,17 @@ mod tests {
     /// builds it was made against, or `None` if that one is gone.
     type Build = (usize, Vec<Option<usize>>);
 
+    /// Where a build is.
+    fn place(node: usize, build: usize) -> PathBuf {
+        PathBuf::from(format!("{node}/{build}"))
+    }
+
     #[derive(Debug)]
     struct Graph {
         dependencies: Vec<Vec<usize>>,
         builds: Vec<Vec<Build>>,
+        /// Builds that have the paths of their dependencies in them.
+        bound: Vec<(usize, usize)>,
     }
 
     impl Graph {
@@ -191,14 +235,30 @@ mod tests {
                     builds.map(|build| made_against(node, build)).collect()
                 })
                 .collect();
+            let bound_to = |node: usize, build: usize| -> Vec<(Key, PathBuf)> {
+                (self.dependencies[node].iter())
+                    .zip(&self.builds[node][build].1)
+                    .filter(|_| self.bound.contains(&(node, build)))
+                    .filter_map(|(&node, &build)| Some((key(node), place(node, build?))))
+                    .collect()
+            };
+            let extra: Vec<Vec<_>> = (0..self.builds.len())
+                .map(|node| {
+                    let builds = 0..self.builds[node].len();
+                    let extra = builds.map(|build| (place(node, build), bound_to(node, build)));
+                    extra.collect()
+                })
+                .collect();
             let nodes: Vec<Node<'_>> = (0..self.builds.len())
                 .map(|node| Node {
                     key: key(node),
                     dependencies: self.dependencies[node].clone(),
-                    offers: (all[node].iter().enumerate())
-                        .map(|(build, dependencies)| Offer {
+                    offers: (all[node].iter().zip(&extra[node]).enumerate())
+                        .map(|(build, (dependencies, (place, bound_to)))| Offer {
                             identity: self.identity(node, build),
                             dependencies,
+                            place: Some(place),
+                            bound_to,
                         })
                         .collect(),
                 })
@@ -210,9 +270,12 @@ mod tests {
             chosen.iter().enumerate().all(|(node, build)| {
                 let Some(build) = *build else { return true };
                 let (_, against) = &self.builds[node][build];
+                let is_bound = self.bound.contains(&(node, build));
                 (self.dependencies[node].iter().zip(against)).all(|(&dependency, &build)| {
                     let wanted = self.wanted(dependency, build);
-                    chosen[dependency].is_some_and(|it| self.identity(dependency, it) == wanted)
+                    chosen[dependency].is_some_and(|it| {
+                        self.identity(dependency, it) == wanted && (!is_bound || build == Some(it))
+                    })
                 })
             })
         }
@@ -228,8 +291,33 @@ mod tests {
                 vec![(0, vec![Some(1)])],
                 vec![(0, vec![Some(0)])],
             ],
+            bound: vec![],
         };
         assert_eq!(graph.select(), [Some(1), Some(0), Some(0)]);
+    }
+
+    #[test]
+    fn who_is_bound_to_a_place_gets_it() {
+        // The leaf is in two places. One of the two above it is bound to the second.
+        let mut graph = Graph {
+            dependencies: vec![vec![], vec![0], vec![0], vec![1, 2]],
+            builds: vec![
+                vec![(0, vec![]), (0, vec![])],
+                vec![(0, vec![Some(0)])],
+                vec![(0, vec![Some(1)])],
+                vec![(0, vec![Some(0), Some(0)])],
+            ],
+            bound: vec![],
+        };
+        assert_eq!(graph.select(), [Some(0), Some(0), Some(0), Some(0)]);
+        for bound in [1, 2] {
+            graph.bound = vec![(bound, 0)];
+            let leaf = Some(bound - 1);
+            assert_eq!(graph.select(), [leaf, Some(0), Some(0), Some(0)]);
+        }
+        // To one place each.
+        graph.bound = vec![(1, 0), (2, 0)];
+        assert_eq!(graph.select().iter().flatten().count(), 2);
     }
 
     #[test]
@@ -237,6 +325,7 @@ mod tests {
         let graph = Graph {
             dependencies: vec![vec![], vec![0]],
             builds: vec![vec![], vec![(0, vec![None])]],
+            bound: vec![],
         };
         assert_eq!(graph.select(), [None, None]);
     }
@@ -252,6 +341,7 @@ mod tests {
                 vec![(0, vec![Some(0)])],
                 vec![(0, vec![Some(0)])],
             ],
+            bound: vec![],
         };
         assert_eq!(graph.select(), [Some(1), Some(0), Some(0), None]);
     }
@@ -264,6 +354,7 @@ mod tests {
         let mut graph = Graph {
             dependencies: vec![vec![]],
             builds: vec![vec![(0, vec![]), (1, vec![])]],
+            bound: vec![],
         };
         for (leaf, start) in [(0, 1), (1, 1 + depth)] {
             for node in start..start + depth {
@@ -280,6 +371,7 @@ mod tests {
     fn graphs() -> impl Strategy<Value = Graph> {
         let build = (
             0..2usize,
+            proptest::bool::weighted(0.2),
             proptest::collection::vec(
                 proptest::option::weighted(0.9, any::<proptest::sample::Index>()),
                 3,
@@ -293,6 +385,7 @@ mod tests {
             let mut graph = Graph {
                 dependencies: Vec::new(),
                 builds: Vec::new(),
+                bound: Vec::new(),
             };
             for (node, (edges, builds)) in raw.into_iter().enumerate() {
                 let mut dependencies: Vec<usize> = match node {
@@ -301,8 +394,10 @@ mod tests {
                 };
                 dependencies.sort_unstable();
                 dependencies.dedup();
+                let bound = (builds.iter().enumerate()).filter(|(_, (_, bound, _))| *bound);
+                graph.bound.extend(bound.map(|(build, _)| (node, build)));
                 let builds = (builds.into_iter())
-                    .map(|(number, against)| {
+                    .map(|(number, _, against)| {
                         let against = dependencies.iter().zip(against);
                         let against = against.map(|(&dependency, index)| {
                             let count = graph.builds[dependency].len();
@@ -320,9 +415,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn selections_are_closed_and_maximal(graph in graphs()) {
+        fn selections_are_closed_and_maximal(mut graph in graphs()) {
             let chosen = graph.select();
             prop_assert!(graph.is_closed(&chosen));
+            // Of builds that are the same but for their places, one is tried.
+            graph.bound.clear();
+            let chosen = graph.select();
             for node in 0..chosen.len() {
                 if chosen[node].is_some() {
                     continue;

@@ -68,7 +68,7 @@ fn why_not_this(
             Some(Observed::Location { path }) => {
                 format!("with its path in it, which was `{}`", path.display())
             }
-            None => {
+            Some(Observed::Dependency { .. }) | None => {
                 let missing = (build_runner.unit_deps(unit).iter())
                     .map(|dependency| &dependency.unit)
                     .filter(|dependency| {
@@ -81,8 +81,16 @@ fn why_not_this(
                     })
                     .map(|dependency| format!("`{}`", dependency.pkg.name()))
                     .sorted()
-                    .dedup();
-                format!("made against another build of {}", missing.format(", "))
+                    .dedup()
+                    .collect_vec();
+                if missing.is_empty() {
+                    "bound to another place of its build script's output".to_owned()
+                } else {
+                    format!(
+                        "made against another build of {}",
+                        missing.iter().format(", ")
+                    )
+                }
             }
         }
     });

@@ -70,6 +70,7 @@ use crate::util::errors::CargoResult;
 
 pub use self::clean::{check_clean, report_kept};
 pub(super) use self::plan::plan;
+pub use self::settings::note_packaged;
 pub(super) use self::start::start;
 
 /// The line that `cargo -Vv` has for the patch set. Set-up provides the version.
@@ -166,6 +167,8 @@ struct Candidate {
     identity: Digest,
     /// What it was made against, sorted.
     dependencies: Vec<Dependency>,
+    /// Dependencies whose outputs have to be where they were.
+    bound_to: Vec<(Key, PathBuf)>,
 }
 
 /// A shareable unit.

@@ -19,7 +19,7 @@ use anyhow::{Context as _, bail};
 use cargo_util::paths;
 use filetime::FileTime;
 use regex::Regex;
-use unit_store::{Digest, Observed, bakes_dir, mentions_path};
+use unit_store::{Digest, Key, Observed, bakes_dir, mentions_path};
 
 use super::sources::{SourceDigests, are_compared, is_pristine};
 use super::{Inner, Places, Source};
@@ -97,7 +97,7 @@ pub(super) struct Observer {
     /// Directories whose contents are settled otherwise.
     settled: Vec<PathBuf>,
     /// Runs of build scripts that the unit depends on.
-    runs: Vec<Places>,
+    runs: Vec<(Key, Places)>,
     /// The unit itself.
     places: Places,
     /// When the unit was started.
@@ -111,8 +111,10 @@ impl Observer {
         let pkg_root = unit.pkg.root().to_owned();
         let runs = (build_runner.unit_deps(unit).iter())
             .filter(|dependency| dependency.unit.mode.is_run_custom_build())
-            .filter_map(|dependency| inner.places(&dependency.unit))
-            .cloned()
+            .filter_map(|dependency| {
+                let run = &dependency.unit;
+                Some((inner.entries.get(run)?.key, inner.places(run)?.clone()))
+            })
             .collect();
         Observer {
             environment: Arc::clone(&inner.environment),
@@ -149,7 +151,7 @@ impl Observer {
                 out_dir_names.push(name.as_str());
             } else if let Some((_, value)) = script_env.iter().find(|(set, _)| set == name) {
                 let mentions = |dir: &PathBuf| mentions_path(value.as_bytes(), dir);
-                if self.runs.iter().any(|run| mentions(&run.unit)) {
+                if self.runs.iter().any(|(_, run)| mentions(&run.unit)) {
                     out_dir_names.push(name.as_str());
                 } else {
                     is_bound |= self.settled.iter().any(mentions);
@@ -167,7 +169,7 @@ impl Observer {
                 path: self.places.unit.clone(),
             });
             observed.push(self.manifest_dir());
-            self.note_runs(|_| true, &mut observed)?;
+            self.note_runs(|_| true, &mut observed);
         }
         Ok(observed)
     }
@@ -199,7 +201,7 @@ impl Observer {
         if mentions(&self.pkg_root) || real_root != self.pkg_root && mentions(&real_root) {
             observed.push(self.manifest_dir());
         }
-        self.note_runs(mentions, &mut observed)?;
+        self.note_runs(mentions, &mut observed);
         Ok(observed)
     }
 
@@ -229,17 +231,15 @@ impl Observer {
     }
 
     /// Notes those runs whose directories `is_meant`: they have to be where they were.
-    fn note_runs(
-        &self,
-        is_meant: impl Fn(&Path) -> bool,
-        observed: &mut Vec<Observed>,
-    ) -> CargoResult<()> {
-        for run in &self.runs {
+    fn note_runs(&self, is_meant: impl Fn(&Path) -> bool, observed: &mut Vec<Observed>) {
+        for (key, run) in &self.runs {
             if is_meant(&run.out) || is_meant(&run.unit) {
-                observed.push(Observed::file(&run.script_stdout())?);
+                observed.push(Observed::Dependency {
+                    key: *key,
+                    path: run.out.clone(),
+                });
             }
         }
-        Ok(())
     }
 
     fn note_file(&self, file: &Path, observed: &mut Vec<Observed>) -> CargoResult<()> {
@@ -265,7 +265,7 @@ impl Observer {
         if names.is_empty() {
             return Ok(false);
         }
-        let out_dirs: Vec<&Path> = self.runs.iter().map(|run| run.out.as_path()).collect();
+        let out_dirs: Vec<&Path> = self.runs.iter().map(|(_, run)| run.out.as_path()).collect();
         let is_generated = |file: &PathBuf| out_dirs.iter().any(|dir| file.starts_with(dir));
         let mut texts = Vec::new();
         for file in files {

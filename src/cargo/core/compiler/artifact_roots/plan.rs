@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use cargo_util::paths;
 use itertools::Itertools as _;
-use unit_store::{Dependency, Digest, Key, Node, Offer, World};
+use unit_store::{Dependency, Digest, Key, Node, Observed, Offer, World};
 
 use super::start::note_loader_path;
 use super::{
@@ -119,6 +119,9 @@ pub(in crate::core::compiler) fn plan(build_runner: &mut BuildRunner<'_, '_>) ->
                 .map(|candidate| Offer {
                     identity: candidate.identity,
                     dependencies: &candidate.dependencies,
+                    place: (unit.mode.is_run_custom_build())
+                        .then_some(candidate.places.out.as_path()),
+                    bound_to: &candidate.bound_to,
                 })
                 .collect(),
         })
@@ -202,11 +205,17 @@ impl Inner {
                 let holds = (candidate.record.observed.iter())
                     .all(|input| input.holds(&candidate.dir, &world, &mut self.files));
                 if holds {
+                    let observed = candidate.record.observed.into_iter();
+                    let bound_to = observed.filter_map(|input| match input {
+                        Observed::Dependency { key, path } => Some((key, path)),
+                        _ => None,
+                    });
                     found.push(Candidate {
                         root: number,
                         places: Places::in_root(candidate.dir),
                         identity: candidate.record.identity,
                         dependencies: candidate.record.dependencies,
+                        bound_to: bound_to.collect(),
                     });
                 }
             }
@@ -222,6 +231,21 @@ impl Inner {
             root: candidate.root,
             identity: candidate.identity,
         };
+    }
+
+    /// Whether the dependencies of `unit` that `candidate` is bound to are where they were.
+    pub(super) fn are_in_place(
+        &self,
+        build_runner: &BuildRunner<'_, '_>,
+        unit: &Unit,
+        candidate: &Candidate,
+    ) -> bool {
+        (candidate.bound_to.iter()).all(|(key, path)| {
+            (build_runner.unit_deps(unit).iter())
+                .filter(|dependency| self.entries[&dependency.unit].key == *key)
+                .filter_map(|dependency| self.places(&dependency.unit))
+                .all(|places| places.out == *path)
+        })
     }
 
     /// The builds that `unit` would be made against now. All of its dependencies are in roots.

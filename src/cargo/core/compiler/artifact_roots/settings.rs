@@ -2,14 +2,16 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::sync::RwLock;
 
 use anyhow::{Context as _, bail};
 use cargo_util::paths;
-use unit_store::{Root, RootError};
+use unit_store::{Root, RootError, trust};
 
 use super::{Source, target_dir};
+use crate::GlobalContext;
 use crate::core::Workspace;
-use crate::util::context::Definition;
+use crate::util::context::{ConfigRelativePath, Definition};
 use crate::util::errors::CargoResult;
 use crate::util::try_canonicalize;
 
@@ -17,6 +19,17 @@ const SEARCH_PATH_ENV: &str = "CARGO_SEARCH_PATH";
 const SEARCH_PATH_KEY_ENV: &str = "CARGO_BUILD_SEARCH_PATH";
 const SEARCH_PATH_KEY: &str = "build.search-path";
 const DEPS_TARGET_DIR_KEY: &str = "build.deps-target-dir";
+const TRUSTED_ROOTS_KEY: &str = "build.trusted-roots";
+const TRUSTED_ROOTS_KEY_ENV: &str = "CARGO_BUILD_TRUSTED_ROOTS";
+
+/// Manifest of the workspace whose packages are being verified.
+static PACKAGED: RwLock<Option<PathBuf>> = RwLock::new(None);
+
+/// Notes that a package of `ws` is verified next, in a workspace of its own. What templates stand
+/// for stays what it is in `ws`.
+pub fn note_packaged(ws: &Workspace<'_>) {
+    *PACKAGED.write().unwrap() = Some(ws.root_manifest().to_owned());
+}
 
 /// The roots that a build uses.
 pub(super) struct Settings {
@@ -41,6 +54,7 @@ pub(super) fn read(ws: &Workspace<'_>) -> CargoResult<Option<Settings>> {
     }
 
     let gctx = ws.gctx();
+    let trusted = trusted_roots(ws)?;
     let mut sources: Vec<Source> = Vec::new();
     let mut seen = HashSet::new();
     for Entry { path, origin } in entries {
@@ -56,6 +70,7 @@ pub(super) fn read(ws: &Workspace<'_>) -> CargoResult<Option<Settings>> {
         if !seen.insert(real.clone()) {
             continue;
         }
+        check_trust(&trusted, &real, origin)?;
         match Root::open(&real) {
             Ok(root) => sources.push(Source::Root(root)),
             Err(RootError::NotARoot) if target_dir::is_target_dir(&real) => {
@@ -76,6 +91,7 @@ pub(super) fn read(ws: &Workspace<'_>) -> CargoResult<Option<Settings>> {
 
     let mut root = None;
     if let Some(dir) = deps_dir {
+        check_trust(&trusted, &real_path(&dir), DEPS_TARGET_DIR_KEY)?;
         match Root::create(&dir, &format!("cargo {}", crate::version())) {
             Ok(_) => {
                 // The real path, as for search roots, so that they can be told apart.
@@ -117,47 +133,92 @@ fn not_usable(dir: &Path, error: RootError) -> anyhow::Error {
     ))
 }
 
+/// Refuses a root that others can write to, unless the user trusts it all the same.
+fn check_trust(trusted: &Option<Vec<PathBuf>>, real: &Path, origin: &str) -> CargoResult<()> {
+    let Some(trusted) = trusted else {
+        return Ok(());
+    };
+    match trust::check(real) {
+        Err(error) if !trusted.iter().any(|path| path == real) => Err(anyhow::Error::new(error)
+            .context(format!(
+                "`{}` in `{origin}` is not safe: others can change what is in it, and with that \
+                 what this build runs\nIf you trust them, add the path to `{TRUSTED_ROOTS_KEY}`.",
+                real.display()
+            ))),
+        _ => Ok(()),
+    }
+}
+
+/// Real paths of the roots that are used whoever can write to them. `None` if that is all.
+fn trusted_roots(ws: &Workspace<'_>) -> CargoResult<Option<Vec<PathBuf>>> {
+    const ALL: &str = "*";
+    let gctx = ws.gctx();
+    let configured = &gctx.build_config()?.trusted_roots;
+    let in_env = gctx.get_env_os(TRUSTED_ROOTS_KEY_ENV);
+    if in_env.is_some_and(|value| value == ALL)
+        || (configured.iter().flatten()).any(|path| path.raw_value() == ALL)
+    {
+        return Ok(None);
+    }
+    let entries = path_list(gctx, configured, TRUSTED_ROOTS_KEY, TRUSTED_ROOTS_KEY_ENV)?;
+    Ok(Some(entries.map(|entry| real_path(&entry.path)).collect()))
+}
+
 /// The entries of the search path.
 fn search_path(ws: &Workspace<'_>) -> CargoResult<Vec<Entry>> {
     let gctx = ws.gctx();
-    let from_env = |name: &'static str| -> CargoResult<Vec<Entry>> {
-        let mut entries = Vec::new();
-        let value = gctx.get_env_os(name).unwrap_or_default();
-        for path in std::env::split_paths(value) {
-            if path.as_os_str().is_empty() {
-                continue;
-            }
-            if path.to_str().is_none() {
-                bail!(
-                    "`{}` in `{name}` is not valid UTF-8, which paths of artifact roots must be",
-                    path.display()
-                );
-            }
-            // What it is relative to would be for whoever chooses the working directory to say.
-            if !path.is_absolute() {
-                bail!(
-                    "`{}` in `{name}` is a relative path, expected an absolute one",
-                    path.display()
-                );
-            }
-            entries.push(Entry { path, origin: name });
-        }
-        Ok(entries)
-    };
+    let configured = &gctx.build_config()?.search_path;
+    let mut entries = from_env(gctx, SEARCH_PATH_ENV)?;
+    entries.extend(path_list(
+        gctx,
+        configured,
+        SEARCH_PATH_KEY,
+        SEARCH_PATH_KEY_ENV,
+    )?);
+    Ok(entries)
+}
 
-    let mut entries = from_env(SEARCH_PATH_ENV)?;
-    let configured = gctx.build_config()?.search_path.iter().flatten();
-    entries.extend(
-        configured
-            // Cargo splits lists in variables at white space. Paths are split as in `PATH`.
-            .filter(|path| !matches!(path.value().definition, Definition::Environment(_)))
-            .filter(|path| !path.raw_value().is_empty())
-            .map(|path| Entry {
-                path: path.resolve_path(gctx),
-                origin: SEARCH_PATH_KEY,
-            }),
-    );
-    entries.extend(from_env(SEARCH_PATH_KEY_ENV)?);
+/// A list of paths: those of the setting `key`, then those of the variable for it.
+fn path_list(
+    gctx: &GlobalContext,
+    configured: &Option<Vec<ConfigRelativePath>>,
+    key: &'static str,
+    env: &'static str,
+) -> CargoResult<impl Iterator<Item = Entry>> {
+    let configured = (configured.iter().flatten())
+        // Cargo splits lists in variables at white space. Paths are split as in `PATH`.
+        .filter(|path| !matches!(path.value().definition, Definition::Environment(_)))
+        .filter(|path| !path.raw_value().is_empty())
+        .map(move |path| Entry {
+            path: path.resolve_path(gctx),
+            origin: key,
+        });
+    Ok(configured.chain(from_env(gctx, env)?))
+}
+
+/// The list of paths in the variable `name`.
+fn from_env(gctx: &GlobalContext, name: &'static str) -> CargoResult<Vec<Entry>> {
+    let mut entries = Vec::new();
+    let value = gctx.get_env_os(name).unwrap_or_default();
+    for path in std::env::split_paths(value) {
+        if path.as_os_str().is_empty() {
+            continue;
+        }
+        if path.to_str().is_none() {
+            bail!(
+                "`{}` in `{name}` is not valid UTF-8, which paths of artifact roots must be",
+                path.display()
+            );
+        }
+        // What it is relative to would be for whoever chooses the working directory to say.
+        if !path.is_absolute() {
+            bail!(
+                "`{}` in `{name}` is a relative path, expected an absolute one",
+                path.display()
+            );
+        }
+        entries.push(Entry { path, origin: name });
+    }
     Ok(entries)
 }
 
@@ -170,8 +231,10 @@ pub(super) fn deps_target_dir(ws: &Workspace<'_>) -> CargoResult<Option<PathBuf>
     if value.raw_value().is_empty() {
         bail!("`{DEPS_TARGET_DIR_KEY}` is empty, expected a path");
     }
+    let packaged = PACKAGED.read().unwrap();
+    let manifest = packaged.as_deref().filter(|_| ws.is_ephemeral());
     let dir = gctx
-        .custom_build_dir(value, ws.root_manifest())
+        .custom_build_dir(value, manifest.unwrap_or(ws.root_manifest()))
         // The templates are those of `build.build-dir`, and so is the text of the error.
         .map_err(|error| {
             let text = error

@@ -90,7 +90,9 @@ fn reuse(build_runner: &BuildRunner<'_, '_>, unit: &Unit) -> CargoResult<bool> {
     let wanted = (inner.borrow()).dependencies(build_runner, unit, |unit| roots.identity(unit))?;
     let mut inner = inner.borrow_mut();
     let candidates = inner.candidates(build_runner, unit)?;
-    let found = (candidates.into_iter()).find(|candidate| candidate.dependencies == wanted);
+    let found = (candidates.into_iter()).find(|candidate| {
+        candidate.dependencies == wanted && inner.are_in_place(build_runner, unit, candidate)
+    });
     let Some(candidate) = found else {
         return Ok(false);
     };

@@ -193,6 +193,7 @@ fn candidate(
         places,
         identity: identity(digest, &dependencies),
         dependencies,
+        bound_to: Vec::new(),
     }))
 }
 
