@@ -16,7 +16,13 @@ use super::report::Report;
 use super::{cargo_exe, toolchain_bin, toolchain_name};
 
 /// Subcommands that take `--message-format`.
-const TELL_IN_JSON: &[&str] = &["build", "check", "clippy", "run", "rustc", "test"];
+const TELL_IN_JSON: &[&str] = &["bench", "build", "check", "clippy", "run", "rustc", "test"];
+
+/// The ways to use a root: as a deps dir, and as a search root.
+pub(crate) const OVER_A_ROOT: [fn(Cargo, &Path) -> Cargo; 2] = [
+    |cargo, root| cargo.deps_dir(root),
+    |cargo, root| cargo.roots([root]),
+];
 
 /// One invocation of cargo, to be finished with [`Cargo::run`], [`Cargo::fails`] or [`Cargo::spawn`].
 #[must_use]
@@ -132,6 +138,11 @@ impl Cargo {
         self
     }
 
+    /// Takes `-Z` flags, as cargo of the nightly channel does. rustc stays as it is.
+    pub(crate) fn nightly(self) -> Cargo {
+        self.env("__CARGO_TEST_CHANNEL_OVERRIDE_DO_NOT_USE_THIS", "nightly")
+    }
+
     /// Sets `CARGO_SEARCH_PATH`.
     pub(crate) fn roots<P: AsRef<Path>>(self, roots: impl IntoIterator<Item = P>) -> Cargo {
         let roots = roots.into_iter().map(|root| root.as_ref().to_owned());
@@ -148,11 +159,6 @@ impl Cargo {
     pub(crate) fn through(mut self, prefix: &[OsString]) -> Cargo {
         self.prefix = prefix.to_owned();
         self
-    }
-
-    /// Lets cargo take unstable options.
-    pub(crate) fn nightly(self) -> Cargo {
-        self.env("__CARGO_TEST_CHANNEL_OVERRIDE_DO_NOT_USE_THIS", "nightly")
     }
 
     /// Prints for people, not in JSON: for tests of what is printed.

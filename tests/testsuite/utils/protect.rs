@@ -35,7 +35,7 @@ pub(crate) fn small_disk(dir: &Path, size: &str, copy: &Path) -> Result<Prefix, 
     let script = r#"
         dir=$0 size=$1 copy=$2
         shift 2
-        mount -t tmpfs -o size="$size" tmpfs "$dir" || exit 99
+        mount -t tmpfs -o mode=755,size="$size" tmpfs "$dir" || exit 99
         "$@"
         status=$?
         cp -a "$dir" "$copy"

@@ -26,6 +26,10 @@ pub(super) struct Common {
     fields: Vec<(&'static str, String)>,
     /// Digests of what is known of the compile targets, `CARGO_CFG_*` for scripts.
     cfg: HashMap<CompileKind, String>,
+    /// Digests of target specs that rustc finds by itself.
+    specs: HashMap<CompileKind, String>,
+    /// Versions of Apple's systems to compile for, of which rustc's dep-info says nothing.
+    deployment_targets: Vec<String>,
 }
 
 impl Common {
@@ -59,7 +63,28 @@ impl Common {
                 Digest::of_bytes(unstable(gctx.cli_unstable())).to_string(),
             ),
         ];
-        Ok(Common { fields, cfg })
+        let target_path = gctx.get_env_os("RUST_TARGET_PATH").unwrap_or_default();
+        let specs = (build_runner.bcx.all_kinds.iter())
+            .filter(|kind| !kind.is_host())
+            .filter_map(|kind| {
+                let name = build_runner.bcx.target_data.short_name(kind);
+                let files =
+                    std::env::split_paths(target_path).map(|dir| dir.join(format!("{name}.json")));
+                let spec = files.filter_map(|file| std::fs::read(file).ok()).next()?;
+                Some((*kind, Digest::of_bytes(spec).to_string()))
+            })
+            .collect();
+        let deployment_targets = ["IPHONEOS", "MACOSX", "TVOS", "WATCHOS", "XROS"]
+            .map(|system| format!("{system}_DEPLOYMENT_TARGET"))
+            .into_iter()
+            .filter_map(|name| Some(format!("{name}={}", gctx.get_env(&name).ok()?)))
+            .collect();
+        Ok(Common {
+            fields,
+            cfg,
+            specs,
+            deployment_targets,
+        })
     }
 }
 
@@ -205,6 +230,11 @@ pub(super) fn encode(
             build_runner.bcx.target_data.short_name(kind),
         )
         .field("compile-target-spec", kind.fingerprint_hash())
+        .field(
+            "rust-target-path",
+            optional(common.specs.get(kind).map(String::as_str)),
+        )
+        .list("deployment-target", &common.deployment_targets)
         .field("cfg", &common.cfg[kind])
         .list("features", features)
         .list("declared-features", pkg.summary().features().keys())
@@ -226,7 +256,9 @@ pub(super) fn encode(
     // Scripts may run a linker of their own, and are told which one.
     if links(unit) || mode.is_run_custom_build() {
         let compilation = &build_runner.compilation;
-        let linker = if target.for_host() && !gctx.target_applies_to_host()? {
+        // A script is told that of the target.
+        let is_for_host = target.for_host() && !mode.is_run_custom_build();
+        let linker = if is_for_host && !gctx.target_applies_to_host()? {
             compilation.host_linker()
         } else {
             compilation.target_linker(*kind)
