@@ -8,9 +8,9 @@ use std::path::Path;
 use cargo_test_support::{Project, prelude::*, rustc_host};
 
 use crate::utils::cargo::Cargo;
-use crate::utils::packages::{package, scripted};
+use crate::utils::packages::{package, published, scripted};
 use crate::utils::tree::units_of;
-use crate::utils::{ProjectExt, app_with, dir, toolchain_bin};
+use crate::utils::{ProjectExt, app_with, dir, shell_script, toolchain_bin};
 
 type Fields = BTreeMap<String, Vec<String>>;
 
@@ -80,19 +80,15 @@ fn every_setting_that_reaches_rustc() {
 
     let linker = r#"linker = "cc""#;
     let host = rustc_host();
-    let wrapper = dir("wrapper");
-    fs::write(&wrapper, "#!/bin/sh\nexec \"$@\"\n").unwrap();
-    let rustc = dir("rustc");
+    let wrapper = shell_script("wrapper", "exec \"$@\"");
     let real = toolchain_bin().join("rustc");
-    let script = format!(
-        "#!/bin/sh\n'{}' \"$@\" | sed 's/^LLVM version: .*/LLVM version: 1/'\n",
-        real.display()
+    let rustc = shell_script(
+        "rustc",
+        &format!(
+            "'{}' \"$@\" | sed 's/^LLVM version: .*/LLVM version: 1/'",
+            real.display()
+        ),
     );
-    fs::write(&rustc, script).unwrap();
-    for program in [&wrapper, &rustc] {
-        use std::os::unix::fs::PermissionsExt;
-        fs::set_permissions(program, fs::Permissions::from_mode(0o755)).unwrap();
-    }
     let paths = [wrapper, rustc].map(|path| path.to_str().unwrap().to_owned());
 
     let cases: &[(&str, &str, &str, &str, &str)] = &[
@@ -181,9 +177,49 @@ fn every_setting_that_reaches_rustc() {
             "IT_IS_UNUSED",
             "",
         ),
+        (
+            "lib",
+            "profile-rustflags",
+            "build -Zprofile-rustflags --config profile.dev.rustflags=['--cfg=it']",
+            "IT_IS_UNUSED",
+            "",
+        ),
+        (
+            "lib",
+            "codegen-backend",
+            "build -Zcodegen-backend --config profile.dev.codegen-backend='llvm'",
+            "IT_IS_UNUSED",
+            "",
+        ),
+        (
+            "lib",
+            "trim-paths",
+            "build -Ztrim-paths --config profile.dev.trim-paths='all'",
+            "IT_IS_UNUSED",
+            "",
+        ),
+        (
+            "lib",
+            "hint-mostly-unused",
+            "build -Zprofile-hint-mostly-unused --config profile.dev.package.lib.hint-mostly-unused=true",
+            "IT_IS_UNUSED",
+            "",
+        ),
+        (
+            "lib",
+            "unstable",
+            "build -Zno-embed-metadata",
+            "IT_IS_UNUSED",
+            "",
+        ),
     ];
     for (number, (package, field, line, variable, value)) in cases.iter().enumerate() {
         let names = changed(&app, line, number, &base[package], package, |cargo| {
+            let cargo = if line.contains("-Z") {
+                cargo.unstable()
+            } else {
+                cargo
+            };
             cargo.env(variable, value)
         });
         assert!(names.iter().any(|it| it == field), "{field}: {names:?}");
@@ -206,7 +242,44 @@ fn every_setting_that_reaches_rustc() {
     // A target is another unit to upstream as well, and has fields of its own.
     let line = format!("build --target {host}");
     let names = changed(&app, &line, 200, &base["lib"], "lib", |cargo| cargo);
-    assert!(names.contains(&"for-host".to_owned()), "{names:?}");
+    for field in ["for-host", "compile-target-spec"] {
+        assert!(names.contains(&field.to_owned()), "{field}: {names:?}");
+    }
+}
+
+/// What a manifest says of how its package is compiled. Its contents, as a whole, are another field.
+#[cargo_test]
+fn every_part_of_a_manifest() {
+    let app = app_with("app", "lib = '1.0'", "", "fn main() {}");
+    let config =
+        "[source.crates-io]\nreplace-with = 'vendor'\n\n[source.vendor]\ndirectory = 'vendor'\n";
+    app.change_file(".cargo/config.toml", config);
+    let package = r#"{"files":{},"package":null}"#;
+    app.change_file("vendor/lib/.cargo-checksum.json", package);
+    app.change_file("vendor/lib/src/lib.rs", "");
+    let manifest = published("lib", "");
+    app.change_file("vendor/lib/Cargo.toml", &manifest);
+    let root = dir("base");
+    app.cargo("build").plain().deps_dir(&root).run();
+    let base = keys(&root, "lib");
+
+    let more = |tables: &str| published("lib", tables);
+    for (number, (field, manifest)) in [
+        ("edition", manifest.replace("2021", "2018")),
+        ("declared-features", more("[features]\nextra = []")),
+        ("lints", more("[lints.rust]\nunused = 'allow'")),
+        ("target-name", more("[lib]\nname = 'other'")),
+        ("hints", more("[hints]\nmostly-unused = true")),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        app.change_file("vendor/lib/Cargo.toml", &manifest);
+        let names = changed(&app, "build", number, &base, "lib", |cargo| cargo);
+        for field in [field, "source"] {
+            assert!(names.iter().any(|it| it == field), "{field}: {names:?}");
+        }
+    }
 }
 
 #[cargo_test]

@@ -154,7 +154,7 @@ impl Server {
 }
 
 /// A place for what these tests share, empty when the first of them gets here. `Err` says why they can't run.
-fn shared() -> Result<&'static Path, &'static str> {
+pub(crate) fn shared() -> Result<&'static Path, &'static str> {
     static SHARED: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     let shared = SHARED.get_or_init(|| {
         let shared = paths::global_root().join("template-shared");
@@ -204,6 +204,7 @@ fn filled(line: &str) -> PathBuf {
     root
 }
 
+/// Leaves a test that needs real packages where there are none.
 macro_rules! needs_packages {
     () => {
         if let Err(why) = shared() {
@@ -211,6 +212,7 @@ macro_rules! needs_packages {
         }
     };
 }
+pub(crate) use needs_packages;
 
 /// Nothing of a dependency is in the project.
 #[track_caller]

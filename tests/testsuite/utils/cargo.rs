@@ -128,6 +128,10 @@ impl Cargo {
         self
     }
 
+    pub(crate) fn args<T: AsRef<OsStr>>(self, args: impl IntoIterator<Item = T>) -> Cargo {
+        args.into_iter().fold(self, |cargo, arg| cargo.arg(arg))
+    }
+
     pub(crate) fn env(mut self, key: &str, value: impl AsRef<OsStr>) -> Cargo {
         self.env.insert(key.into(), Some(value.as_ref().to_owned()));
         self
@@ -141,6 +145,13 @@ impl Cargo {
     /// Takes `-Z` flags, as cargo of the nightly channel does. rustc stays as it is.
     pub(crate) fn nightly(self) -> Cargo {
         self.env("__CARGO_TEST_CHANNEL_OVERRIDE_DO_NOT_USE_THIS", "nightly")
+    }
+
+    /// Makes cargo and rustc take what is unstable.
+    pub(crate) fn unstable(self) -> Cargo {
+        // What the sandbox says of the channel comes before the other.
+        self.env("__CARGO_TEST_CHANNEL_OVERRIDE_DO_NOT_USE_THIS", "dev")
+            .env("RUSTC_BOOTSTRAP", "1")
     }
 
     /// Sets `CARGO_SEARCH_PATH`.

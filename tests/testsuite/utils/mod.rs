@@ -65,6 +65,16 @@ pub(crate) fn toolchain_bin() -> &'static Path {
     })
 }
 
+/// The rustc of a nightly toolchain that is beside the active one.
+pub(crate) fn nightly_rustc() -> Option<PathBuf> {
+    let toolchains = toolchain_bin().parent()?.parent()?;
+    let toolchains = toolchains.read_dir().ok()?.flatten();
+    let nightly = toolchains.filter(|it| it.file_name().to_string_lossy().starts_with("nightly"));
+    let rustc = format!("bin/rustc{}", env::consts::EXE_SUFFIX);
+    let mut rustc = nightly.map(|it| it.path().join(&rustc));
+    rustc.find(|rustc| Command::new(rustc).arg("-vV").output().is_ok())
+}
+
 /// The name rustup has for the active toolchain.
 pub(crate) fn toolchain_name() -> &'static str {
     let sysroot = toolchain_bin().parent().unwrap();
@@ -79,6 +89,23 @@ pub(crate) fn repository() -> &'static Path {
 /// A path below the running test's own directory.
 pub(crate) fn dir(name: &str) -> PathBuf {
     paths::root().join(name)
+}
+
+/// A shell script `name` with the lines of `body`. It is written by another process: as long as one that another test
+/// forked has the file open for writing, it can't be started.
+#[track_caller]
+pub(crate) fn shell_script(name: &str, body: &str) -> PathBuf {
+    let path = dir(name);
+    let status = Command::new("sh")
+        .args([
+            "-c",
+            r#"printf '#!/bin/sh\n%s\n' "$1" >"$0" && chmod +x "$0""#,
+        ])
+        .arg(&path)
+        .arg(body)
+        .status();
+    assert!(status.unwrap().success(), "can't write {}", path.display());
+    path
 }
 
 /// Whether `program` starts at all here.
