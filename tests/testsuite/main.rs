@@ -22,6 +22,7 @@ mod commands;
 mod concurrent;
 mod deps_dir;
 mod key;
+mod must_hit;
 mod must_miss;
 mod native;
 mod output;

@@ -6,7 +6,8 @@ use std::fs;
 use cargo_test_support::{Project, git, prelude::*, project};
 
 use crate::utils::packages::{
-    CHAIN, CHAIN_MAIN, CHAIN_UNITS, chain_root, package, publish_chain, vendor,
+    CHAIN, CHAIN_MAIN, CHAIN_UNITS, GRAPH, GRAPH_COMPILED, GRAPH_MAIN, GRAPH_SAYS, GRAPH_UNITS,
+    chain_root, change_vendored, package, publish_chain, publish_graph, vendor,
 };
 use crate::utils::tree::packages_in;
 use crate::utils::{ProjectExt, app, app_with, dir, manifest};
@@ -201,20 +202,20 @@ fn git_dependency_over_a_path_in_the_same_repository() {
 /// Packages are the same wherever their files are from, if these are the same.
 #[cargo_test]
 fn vendored_and_from_a_registry() {
-    publish_chain();
-    let (app, vendored) = (
-        app("app", CHAIN, CHAIN_MAIN),
-        app("vendored", CHAIN, CHAIN_MAIN),
-    );
+    publish_graph();
+    let [app, vendored] = ["app", "vendored"].map(|name| app(name, GRAPH, GRAPH_MAIN));
     vendor(&vendored);
     for (root, first, second) in [("a", &app, &vendored), ("b", &vendored, &app)] {
         let root = dir(root);
         let report = first.cargo("build").deps_dir(&root).run();
-        assert_eq!(report.compiled().len(), 3, "{report}");
+        let compiled = report.compiled().len();
+        assert_eq!(compiled, GRAPH_COMPILED.len() + 1, "{report}");
+        first.forget();
         let report = second.cargo("build").roots([&root]).run();
-        assert_eq!(report.reused_from(&root), CHAIN_UNITS);
-        app.forget();
-        vendored.forget();
+        assert_eq!(report.compiled().len(), 1, "{report}");
+        assert_eq!(report.reused_from(&root), GRAPH_UNITS);
+        assert_eq!(second.says(), GRAPH_SAYS);
+        second.forget();
     }
 
     // With a file that the registry's package doesn't have.
@@ -222,6 +223,32 @@ fn vendored_and_from_a_registry() {
     fs::write(leaf.join("more.txt"), "more").unwrap();
     let report = vendored.cargo("build").roots([dir("a")]).run();
     report.assert_compiled(&["leaf lib", "mid lib", "vendored bin"]);
+}
+
+/// Files that were changed are not those of the registry any more, though the package's checksum still is.
+#[cargo_test]
+fn changed_vendored_package_and_one_from_a_registry() {
+    publish_chain();
+    let [app, vendored] = ["app", "vendored"].map(|name| app(name, CHAIN, CHAIN_MAIN));
+    vendor(&vendored);
+    let code = "pub fn leaf() -> String { \"leaf changed\".into() }";
+    change_vendored(&vendored, "leaf", code);
+    for (deps, order) in [("a", [&app, &vendored]), ("b", [&vendored, &app])] {
+        let deps = dir(deps);
+        for project in order {
+            project.cargo("build").deps_dir(&deps).run();
+        }
+        assert_eq!(app.says(), "mid leaf 1");
+        assert_eq!(vendored.says(), "mid leaf changed");
+        for project in order {
+            project.forget();
+            // Both builds are there by now.
+            let report = project.cargo("build").roots([&deps]).run();
+            assert_eq!(report.reused_from(&deps), CHAIN_UNITS);
+        }
+        assert_eq!(app.says(), "mid leaf 1");
+        assert_eq!(vendored.says(), "mid leaf changed");
+    }
 }
 
 #[cargo_test]
@@ -242,14 +269,9 @@ fn vendored_source() {
     report.assert_compiled(&["two bin"]);
     assert_eq!(two.says(), "mid leaf 1");
 
-    // A vendored package that was changed, with its checksums as they should be then.
-    let leaf = two.root().join("vendor/leaf");
+    // A vendored package that was changed.
     let code = "pub fn leaf() -> String { \"leaf changed\".into() }";
-    fs::write(leaf.join("src/lib.rs"), code).unwrap();
-    let checksums = fs::read(leaf.join(".cargo-checksum.json")).unwrap();
-    let mut checksums: serde_json::Value = serde_json::from_slice(&checksums).unwrap();
-    checksums["files"]["src/lib.rs"] = cargo_test_support::registry::cksum(code.as_bytes()).into();
-    fs::write(leaf.join(".cargo-checksum.json"), checksums.to_string()).unwrap();
+    change_vendored(&two, "leaf", code);
     let report = two.cargo("build").deps_dir(&deps).run();
     report.assert_compiled(&["leaf lib", "mid lib", "two bin"]);
     assert_eq!(two.says(), "mid leaf changed");

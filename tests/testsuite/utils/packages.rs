@@ -10,7 +10,8 @@ use std::fs;
 use std::path::PathBuf;
 
 use cargo_test_support::Project;
-use cargo_test_support::registry::Package;
+use cargo_test_support::registry::{Package, cksum};
+use serde_json::Value;
 
 use super::tree::packages_in;
 use super::{ProjectExt, app, dir};
@@ -205,4 +206,14 @@ pub(crate) fn vendor(project: &Project) {
     let dir = project.root().join(".cargo");
     fs::create_dir_all(&dir).unwrap();
     fs::write(dir.join("config.toml"), config).unwrap();
+}
+
+/// Changes the library of a vendored package, with its checksums as they should be then.
+pub(crate) fn change_vendored(project: &Project, package: &str, lib: &str) {
+    let package = project.root().join("vendor").join(package);
+    fs::write(package.join("src/lib.rs"), lib).unwrap();
+    let list = package.join(".cargo-checksum.json");
+    let mut checksums: Value = serde_json::from_slice(&fs::read(&list).unwrap()).unwrap();
+    checksums["files"]["src/lib.rs"] = cksum(lib.as_bytes()).into();
+    fs::write(list, checksums.to_string()).unwrap();
 }

@@ -1,10 +1,12 @@
 //! Ways to take the permission to write a directory away, from root as well.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Command;
+
+use super::toolchain_bin;
 
 /// A command that starts another one which can't write some directory.
 pub(crate) type Prefix = Vec<OsString>;
@@ -23,10 +25,51 @@ pub(crate) fn without_permission(dir: &Path) -> Result<Prefix, String> {
 
 /// Mounts `dir` on itself, read-only, for the command alone.
 pub(crate) fn read_only_mount(dir: &Path) -> Result<Prefix, String> {
-    let script = r#"mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@""#;
+    mounted_at(dir, dir)
+}
+
+/// Mounts `dir` at `to`, a directory as well, read-only, for the command alone.
+pub(crate) fn mounted_at(dir: &Path, to: &Path) -> Result<Prefix, String> {
+    let script = r#"
+        dir=$0 to=$1
+        shift
+        mount --bind "$dir" "$to" && mount -o remount,bind,ro "$to" && exec "$@"
+    "#;
     let mut prefix = words(&["unshare", "--mount", "sh", "-c", script]);
-    prefix.push(dir.into());
-    check(prefix, dir)
+    prefix.extend([dir.into(), to.into()]);
+    check(prefix, to)
+}
+
+/// Gives `own` and everything in it to another user, who can't write `foreign`. The prefix starts a command as that
+/// user.
+pub(crate) fn as_another_user(own: &Path, foreign: &Path) -> Result<Prefix, String> {
+    const NOBODY: &str = "65534";
+    if !is_root() {
+        return Err("only root can become another user".to_owned());
+    }
+    let become_nobody = |capabilities: &str| {
+        let mut prefix = words(&["setpriv", "--clear-groups"]);
+        let options = [
+            ("reuid", NOBODY),
+            ("regid", NOBODY),
+            ("inh-caps", capabilities),
+            ("ambient-caps", capabilities),
+            ("bounding-set", capabilities),
+        ];
+        prefix.extend(options.map(|(option, value)| format!("--{option}={value}").into()));
+        prefix
+    };
+    // The toolchain may be in a home that is closed to others.
+    let rustc = toolchain_bin().join("rustc");
+    let prefix = ["-all,+dac_read_search", "-all"]
+        .map(become_nobody)
+        .into_iter()
+        .find(|prefix| runs(prefix, &[rustc.as_os_str(), OsStr::new("--version")]))
+        .ok_or("can't start rustc as another user")?;
+    let owner = format!("{NOBODY}:{NOBODY}");
+    let status = Command::new("chown").args(["-R", &owner]).arg(own).status();
+    assert!(status.unwrap().success());
+    check(prefix, foreign)
 }
 
 /// Mounts a file system of `size` on `dir`, for the command alone, and copies what is there afterwards to `copy`.
@@ -67,20 +110,23 @@ fn chmod(mode: &str, dir: &Path) {
 
 /// Makes sure that the prefix works at all, and that it does what it is for.
 fn check(prefix: Prefix, dir: &Path) -> Result<Prefix, String> {
-    let run = |program: &[&str], path: &Path| {
-        let mut words = prefix.clone();
-        words.extend(program.iter().map(OsString::from));
-        let output = Command::new(&words[0]).args(&words[1..]).arg(path).output();
-        output.is_ok_and(|output| output.status.success())
-    };
-    if !run(&["ls"], dir) {
+    if !runs(&prefix, &[OsStr::new("ls"), dir.as_os_str()]) {
         return Err(format!("{prefix:?} is not permitted here"));
     }
-    if run(&["touch"], &dir.join("written-by-the-test")) {
-        fs::remove_file(dir.join("written-by-the-test")).ok();
+    let written = dir.join("written-by-the-test");
+    if runs(&prefix, &[OsStr::new("touch"), written.as_os_str()]) {
+        fs::remove_file(written).ok();
         return Err(format!("{prefix:?} can still write {}", dir.display()));
     }
     Ok(prefix)
+}
+
+/// Whether the command succeeds when the prefix starts it.
+fn runs(prefix: &Prefix, command: &[&OsStr]) -> bool {
+    let words = prefix.iter().map(OsString::as_os_str);
+    let mut words = words.chain(command.iter().copied());
+    let output = Command::new(words.next().unwrap()).args(words).output();
+    output.is_ok_and(|output| output.status.success())
 }
 
 fn is_root() -> bool {

@@ -5,7 +5,7 @@ use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// Everything in a directory that a write would change, by relative path.
 pub(crate) type Tree = BTreeMap<PathBuf, Entry>;
@@ -102,10 +102,18 @@ pub(crate) fn units_of(root: &Path, package: &str) -> Vec<PathBuf> {
 /// Like `cp -a`, but with all times set to some years ago and not in the order of the original's.
 pub(crate) fn copy_with_other_times(from: &Path, to: &Path) {
     cp(from, to);
-    for (number, path) in walk(to).iter().rev().enumerate() {
-        let time = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_500_000_000);
-        let time = time + std::time::Duration::from_secs(number as u64 % 7 * 1000);
-        fs::File::open(path).unwrap().set_modified(time).unwrap();
+    let start = SystemTime::UNIX_EPOCH + Duration::from_secs(1_500_000_000);
+    set_times(to, |number| {
+        start + Duration::from_secs(number as u64 % 7 * 1000)
+    });
+}
+
+/// Sets the modification time of everything below `dir`: what comes first gets `time(0)`.
+pub(crate) fn set_times(dir: &Path, time: impl Fn(usize) -> SystemTime) {
+    // Directories after what is in them.
+    for (number, path) in walk(dir).iter().rev().enumerate() {
+        let file = fs::File::open(path).unwrap();
+        file.set_modified(time(number)).unwrap();
     }
 }
 
