@@ -26,6 +26,7 @@ mod must_hit;
 mod must_miss;
 mod native;
 mod output;
+mod random;
 mod regressions;
 mod search_path;
 mod shareable;
