@@ -36,11 +36,11 @@ pub(crate) fn run(repo: &Repo) -> Result<()> {
         "Filling",
         format!("{} from the template", repo.display(&root)),
     );
-    set_read_only(&root, false)?;
+    shell::set_read_only(&root, false)?;
     let fill = Build::of(repo.drop_in(), &sample::template(repo), &filler)
         .env("CARGO_BUILD_DEPS_TARGET_DIR", &root)
         .run()?;
-    set_read_only(&root, true)?;
+    shell::set_read_only(&root, true)?;
 
     shell::status(
         "Creating",
@@ -165,48 +165,6 @@ impl Drop for Service {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
-}
-
-/// Takes away, or gives back, the permission to write anything below a directory.
-fn set_read_only(dir: &Path, read_only: bool) -> Result<()> {
-    if !dir.exists() {
-        return Ok(());
-    }
-    let mut pending = vec![dir.to_path_buf()];
-    while let Some(path) = pending.pop() {
-        let context = || format!("failed to change permissions of `{}`", path.display());
-        let meta = fs::symlink_metadata(&path).with_context(context)?;
-        if meta.is_symlink() {
-            continue;
-        }
-        set_permissions(&path, &meta, read_only).with_context(context)?;
-        if meta.is_dir() {
-            for entry in fs::read_dir(&path).with_context(context)? {
-                pending.push(entry.with_context(context)?.path());
-            }
-        }
-    }
-    Ok(())
-}
-
-#[cfg(unix)]
-fn set_permissions(path: &Path, meta: &fs::Metadata, read_only: bool) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    let mode = meta.permissions().mode();
-    // For the owner only: not `set_readonly(false)`, which lets everyone write.
-    let mode = if read_only {
-        mode & !0o222
-    } else {
-        mode | 0o200
-    };
-    fs::set_permissions(path, fs::Permissions::from_mode(mode))
-}
-
-#[cfg(not(unix))]
-fn set_permissions(path: &Path, meta: &fs::Metadata, read_only: bool) -> std::io::Result<()> {
-    let mut permissions = meta.permissions();
-    permissions.set_readonly(read_only);
-    fs::set_permissions(path, permissions)
 }
 
 /// Size in bytes of all files below a directory.

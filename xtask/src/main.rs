@@ -12,8 +12,9 @@
 //! | [`patches`] | patched tree to patches, and the checks on them |
 //! | [`preflight`], [`build`], [`install`], [`toolchain`] | patched tree to binary, and where the binary goes |
 //! | [`sample`], [`demo`], [`bench`] | the binary at work |
+//! | [`differential`], [`executable`] | what it builds, byte for byte |
 //! | [`format`] | formatting what is ours |
-//! | [`libtest`], [`upstream_test`], [`test`] | running testsuites and counting what they say |
+//! | [`libtest`], [`upstream_test`], [`soak`], [`test`] | running testsuites and counting what they say |
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -25,6 +26,8 @@ mod base;
 mod bench;
 mod build;
 mod demo;
+mod differential;
+mod executable;
 mod format;
 mod git;
 mod install;
@@ -38,6 +41,7 @@ mod sample;
 mod series;
 mod setup;
 mod shell;
+mod soak;
 mod test;
 mod toolchain;
 mod upstream;
@@ -65,6 +69,8 @@ enum Command {
     Bench(bench::Options),
     /// Show the main job: a new project builds against a read-only root
     Demo,
+    /// Build real programs with stock and with reuse, and compare them byte for byte
+    Differential(differential::Options),
     /// Format our crates and the overlay
     Fmt(FmtArgs),
     /// Install the drop-in below a prefix or as a rustup toolchain
@@ -72,6 +78,8 @@ enum Command {
     /// Check or export the patch series
     #[command(subcommand)]
     Patches(PatchesCommand),
+    /// Run the random test of our testsuite for long
+    Soak(soak::Options),
     /// Run every suite of this repository
     Test(test::Options),
     /// Run upstream's own testsuite; only what fails with the drop-in and passes with stock counts
@@ -118,7 +126,11 @@ enum PatchesCommand {
 }
 
 fn main() -> ExitCode {
-    match run(Cli::parse()) {
+    let result = match differential::real_rustc() {
+        Some(rustc) => differential::compile(rustc),
+        None => run(Cli::parse()),
+    };
+    match result {
         Ok(code) => code,
         Err(error) => {
             shell::error(&error);
@@ -138,6 +150,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         }
         Command::Bench(options) => bench::run(&repo, &options)?,
         Command::Demo => demo::run(&repo)?,
+        Command::Differential(options) => return differential::run(&repo, &options),
         Command::Fmt(args) => {
             let mode = if args.check { Mode::Check } else { Mode::Write };
             format::run(&repo, mode)?;
@@ -152,6 +165,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         }
         Command::Patches(PatchesCommand::Check) => patches::check(&repo)?,
         Command::Patches(PatchesCommand::Export) => patches::export(&repo)?,
+        Command::Soak(options) => return soak::run(&repo, &options),
         Command::Test(options) => return test::run(&repo, &options),
         Command::UpstreamTest(options) => return upstream_test::run(&repo, &options),
     }

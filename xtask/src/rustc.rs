@@ -59,6 +59,25 @@ pub(crate) fn base_sysroot(base: &Base) -> Result<PathBuf> {
     sysroot()
 }
 
+/// The base toolchain's own cargo.
+pub(crate) fn stock_cargo(base: &Base) -> Result<PathBuf> {
+    let path = base_program(base, "cargo")?;
+    let version = Command::new(&path).arg("-vV").read()?;
+    let revision = format!("commit-hash: {}", base.revision);
+    ensure!(
+        version.lines().any(|line| line == revision),
+        "`{}` is not the cargo to compare with: expected `{revision}` in its `-vV`, found:\n{version}",
+        path.display()
+    );
+    Ok(path)
+}
+
+/// A program of the base toolchain.
+pub(crate) fn base_program(base: &Base, name: &str) -> Result<PathBuf> {
+    let file = format!("{name}{}", std::env::consts::EXE_SUFFIX);
+    Ok(base_sysroot(base)?.join("bin").join(file))
+}
+
 /// The root of the toolchain in use.
 fn sysroot() -> Result<PathBuf> {
     let path = command().args(["--print", "sysroot"]).read()?;

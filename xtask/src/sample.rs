@@ -1,4 +1,4 @@
-//! The project that demo and benchmark build, and builds that are measured.
+//! Builds that are measured, and the project that demo and benchmark build.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -48,6 +48,8 @@ pub(crate) struct Measured {
     pub(crate) compiled: usize,
     /// Units that were there.
     pub(crate) reused: usize,
+    /// The programs that were built or were there.
+    pub(crate) executables: Vec<PathBuf>,
 }
 
 impl Build {
@@ -68,8 +70,14 @@ impl Build {
         Self { command }
     }
 
-    /// Sets one of our settings.
-    pub(crate) fn env(mut self, name: &str, value: &Path) -> Self {
+    /// With optimizations.
+    pub(crate) fn release(mut self) -> Self {
+        self.command.arg("--release");
+        self
+    }
+
+    /// Sets one of our settings, or another variable.
+    pub(crate) fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
         self.command.env(name, value);
         self
     }
@@ -78,10 +86,12 @@ impl Build {
     pub(crate) fn run(mut self) -> Result<Measured> {
         let mut compiled = 0;
         let mut reused = 0;
+        let mut executables = Vec::new();
         let start = Instant::now();
         let status = self.command.for_each_line(|line| {
-            if let Ok(Message::Artifact { fresh }) = serde_json::from_str(line) {
+            if let Ok(Message::Artifact { fresh, executable }) = serde_json::from_str(line) {
                 *(if fresh { &mut reused } else { &mut compiled }) += 1;
+                executables.extend(executable);
             }
         })?;
         let time = start.elapsed();
@@ -90,6 +100,7 @@ impl Build {
             time,
             compiled,
             reused,
+            executables,
         })
     }
 }
@@ -98,7 +109,10 @@ impl Build {
 #[serde(tag = "reason")]
 enum Message {
     #[serde(rename = "compiler-artifact")]
-    Artifact { fresh: bool },
+    Artifact {
+        fresh: bool,
+        executable: Option<PathBuf>,
+    },
     #[serde(other)]
     Other,
 }

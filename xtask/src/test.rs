@@ -11,6 +11,7 @@ use anyhow::{Result, bail, ensure};
 use clap::{Args, ValueEnum};
 
 use crate::build::{self, Profile};
+use crate::differential;
 use crate::format::{self, Mode};
 use crate::libtest::{Counter, Counts};
 use crate::patches;
@@ -19,10 +20,10 @@ use crate::shell::{self, CommandExt};
 use crate::upstream_test;
 
 /// Where our tests find the binary to test.
-const TEST_CARGO: &str = "CARGO_ROOTS_TEST_CARGO";
+pub(crate) const TEST_CARGO: &str = "CARGO_ROOTS_TEST_CARGO";
 
 /// The package with our tests over the drop-in.
-const TESTSUITE: &str = "testsuite";
+pub(crate) const TESTSUITE: &str = "testsuite";
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -47,6 +48,8 @@ enum Suite {
     /// Our testsuite over the drop-in
     #[value(name = "suite")]
     Ours,
+    /// Programs that are built with reuse are the same as those that stock builds
+    Differential,
     /// Upstream's testsuite over the drop-in, as far as it is about what the patches touch
     Upstream,
 }
@@ -58,7 +61,7 @@ impl Suite {
     }
 
     fn needs_drop_in(self) -> bool {
-        matches!(self, Self::Ours | Self::Upstream)
+        matches!(self, Self::Ours | Self::Differential | Self::Upstream)
     }
 
     fn run(self, repo: &Repo) -> Result<Verdict> {
@@ -86,6 +89,7 @@ impl Suite {
                     .env(TEST_CARGO, repo.drop_in());
                 return Ok(Verdict::Counted(count(cargo)?));
             }
+            Self::Differential => return Ok(Verdict::Counted(differential::test(repo)?)),
             Self::Upstream => {
                 let counts = upstream_test::compare(repo, &upstream_test::Options::core())?;
                 println!("upstream: {counts}");
@@ -157,7 +161,7 @@ pub(crate) fn run(repo: &Repo, options: &Options) -> Result<ExitCode> {
     let mut sum = Counts::default();
     println!();
     for (suite, verdict) in verdicts {
-        println!("{:10} {verdict}", suite.name());
+        println!("{:12} {verdict}", suite.name());
         sum += verdict.counts();
     }
     println!("{sum}");

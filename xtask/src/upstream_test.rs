@@ -16,12 +16,11 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 
-use crate::base::Base;
 use crate::build::{self, Artifacts, Profile};
 use crate::git::Git;
 use crate::libtest::{Counts, Outcomes};
@@ -98,7 +97,7 @@ pub(crate) fn run(repo: &Repo, options: &Options) -> Result<ExitCode> {
 pub(crate) fn compare(repo: &Repo, options: &Options) -> Result<Counts> {
     let logs = repo.upstream_test_logs();
     shell::create_dir(&logs)?;
-    let stock = stock_cargo(&repo.base()?)?;
+    let stock = rustc::stock_cargo(&repo.base()?)?;
 
     let args = ["test", "--no-run", "--test", "testsuite"];
     let suite = Suite::new(repo.tree(), &build::compile(repo, Profile::Dev, &args)?)?;
@@ -189,21 +188,6 @@ fn build_stock(repo: &Repo) -> Result<Suite> {
     let args = ["test", "--no-run", "--test", "testsuite"];
     let artifacts = build::compile_in(repo, &dir, openssl, &args)?;
     Suite::new(dir, &artifacts)
-}
-
-/// The base toolchain's own cargo.
-fn stock_cargo(base: &Base) -> Result<PathBuf> {
-    let path = rustc::base_sysroot(base)?
-        .join("bin")
-        .join(format!("cargo{}", std::env::consts::EXE_SUFFIX));
-    let version = Command::new(&path).arg("-vV").read()?;
-    let revision = format!("commit-hash: {}", base.revision);
-    ensure!(
-        version.lines().any(|line| line == revision),
-        "`{}` is not the cargo to compare with: expected `{revision}` in its `-vV`, found:\n{version}",
-        path.display()
-    );
-    Ok(path)
 }
 
 /// Upstream's testsuite, built.
