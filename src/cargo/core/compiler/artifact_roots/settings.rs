@@ -70,30 +70,35 @@ pub(super) fn read(ws: &Workspace<'_>) -> CargoResult<Option<Settings>> {
         if !seen.insert(real.clone()) {
             continue;
         }
-        check_trust(&trusted, &real, origin)?;
-        match Root::open(&real) {
-            Ok(root) => sources.push(Source::Root(root)),
-            Err(RootError::NotARoot) if target_dir::is_target_dir(&real) => {
-                sources.push(Source::TargetDir(real));
-            }
+        let source = match Root::open(&real) {
+            Ok(root) => Source::Root(root),
+            Err(RootError::NotARoot) if target_dir::is_target_dir(&real) => Source::TargetDir(real),
             Err(error @ (RootError::NotADirectory | RootError::NotARoot)) => {
                 return Err(anyhow::Error::new(error).context(format!(
                     "`{}` in `{origin}` is neither an artifact root nor a target directory",
                     path.display()
                 )));
             }
-            Err(error) => gctx.shell().warn(format!(
-                "ignoring `{}` in `{origin}`: {error}",
-                path.display()
-            ))?,
-        }
+            Err(error) => {
+                gctx.shell().warn(format!(
+                    "ignoring `{}` in `{origin}`: {error}",
+                    path.display()
+                ))?;
+                continue;
+            }
+        };
+        // Of what is used, so that what is missing is a warning as elsewhere.
+        check_trust(&trusted, &path, origin)?;
+        sources.push(source);
     }
 
     let mut root = None;
     if let Some(dir) = deps_dir {
-        check_trust(&trusted, &real_path(&dir), DEPS_TARGET_DIR_KEY)?;
+        check_trust(&trusted, &dir, DEPS_TARGET_DIR_KEY)?;
         match Root::create(&dir, &format!("cargo {}", crate::version())) {
             Ok(_) => {
+                // Somebody else may have been faster to make it.
+                check_trust(&trusted, &dir, DEPS_TARGET_DIR_KEY)?;
                 // The real path, as for search roots, so that they can be told apart.
                 let dir = try_canonicalize(&dir).unwrap_or(dir);
                 root = Some(Root::open(&dir).map_err(|error| not_usable(&dir, error))?);
@@ -134,16 +139,17 @@ fn not_usable(dir: &Path, error: RootError) -> anyhow::Error {
 }
 
 /// Refuses a root that others can write to, unless the user trusts it all the same.
-fn check_trust(trusted: &Option<Vec<PathBuf>>, real: &Path, origin: &str) -> CargoResult<()> {
+fn check_trust(trusted: &Option<Vec<PathBuf>>, path: &Path, origin: &str) -> CargoResult<()> {
     let Some(trusted) = trusted else {
         return Ok(());
     };
-    match trust::check(real) {
-        Err(error) if !trusted.iter().any(|path| path == real) => Err(anyhow::Error::new(error)
+    match trust::check(path) {
+        Err(error) if !trusted.contains(&real_path(path)) => Err(anyhow::Error::new(error)
             .context(format!(
-                "`{}` in `{origin}` is not safe: others can change what is in it, and with that \
-                 what this build runs\nIf you trust them, add the path to `{TRUSTED_ROOTS_KEY}`.",
-                real.display()
+                "`{}` in `{origin}` is not safe, expected a root that nobody but its owner and you \
+                 can change, as this build runs what is in it\n\
+                 If you trust all who can, add the path to `{TRUSTED_ROOTS_KEY}`.",
+                path.display()
             ))),
         _ => Ok(()),
     }
@@ -156,7 +162,7 @@ fn trusted_roots(ws: &Workspace<'_>) -> CargoResult<Option<Vec<PathBuf>>> {
     let configured = &gctx.build_config()?.trusted_roots;
     let in_env = gctx.get_env_os(TRUSTED_ROOTS_KEY_ENV);
     if in_env.is_some_and(|value| value == ALL)
-        || (configured.iter().flatten()).any(|path| path.raw_value() == ALL)
+        || not_in_env(configured).any(|path| path.raw_value() == ALL)
     {
         return Ok(None);
     }
@@ -185,15 +191,22 @@ fn path_list(
     key: &'static str,
     env: &'static str,
 ) -> CargoResult<impl Iterator<Item = Entry>> {
-    let configured = (configured.iter().flatten())
-        // Cargo splits lists in variables at white space. Paths are split as in `PATH`.
-        .filter(|path| !matches!(path.value().definition, Definition::Environment(_)))
+    let configured = not_in_env(configured)
         .filter(|path| !path.raw_value().is_empty())
         .map(move |path| Entry {
             path: path.resolve_path(gctx),
             origin: key,
         });
     Ok(configured.chain(from_env(gctx, env)?))
+}
+
+/// Those of a list that are not of the variable for it. Cargo splits that at white space, and paths
+/// are to be split as in `PATH`.
+fn not_in_env(
+    configured: &Option<Vec<ConfigRelativePath>>,
+) -> impl Iterator<Item = &ConfigRelativePath> {
+    let configured = configured.iter().flatten();
+    configured.filter(|path| !matches!(path.value().definition, Definition::Environment(_)))
 }
 
 /// The list of paths in the variable `name`.
