@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::{Path, PathBuf};
 
+use crate::root::{KEY_FILE, read_file};
 use crate::{KeyBuilder, Root};
 
 /// What keys are made of: the values of each field, several for a list.
@@ -18,11 +20,14 @@ impl Root {
         let wanted = collect(
             (wanted.fields().iter()).map(|(name, value)| ((*name).to_owned(), value.clone())),
         );
-        let keys = fs::read_dir(self.path().join("units").join(name)).ok()?;
-        keys.flatten()
+        let dir = self.path().join("units").join(name);
+        if self.link_to(&dir).is_some() {
+            return None;
+        }
+        dirs_in(&dir)
             .filter_map(|key| {
-                let mut variants = fs::read_dir(key.path()).ok()?.flatten();
-                variants.find_map(|variant| fs::read(variant.path().join("key.json")).ok())
+                let mut variants = dirs_in(&key);
+                variants.find_map(|variant| read_file(&variant.join(KEY_FILE)).ok())
             })
             .filter_map(|bytes| serde_json::from_slice::<Vec<(String, String)>>(&bytes).ok())
             .map(collect)
@@ -33,6 +38,13 @@ impl Root {
             .map(|fields| differing(&wanted, &fields))
             .min_by_key(Vec::len)
     }
+}
+
+/// The directories in `dir`, but for symbolic links to such.
+fn dirs_in(dir: &Path) -> impl Iterator<Item = PathBuf> {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    let dirs = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    dirs.map(|entry| entry.path())
 }
 
 fn collect(fields: impl IntoIterator<Item = (String, String)>) -> Fields {

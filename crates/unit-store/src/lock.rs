@@ -26,11 +26,13 @@ impl KeyLock {
         let file = match File::open(path) {
             // Another user's, who need not let others write to it.
             Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => OpenOptions::new()
-                .create(true)
-                .truncate(false)
-                .write(true)
-                .open(path)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                match OpenOptions::new().write(true).create_new(true).open(path) {
+                    // Another builder was faster.
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => File::open(path)?,
+                    result => result?,
+                }
+            }
             Err(error) => return Err(error),
         };
         match file.try_lock() {

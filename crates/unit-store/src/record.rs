@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::root::read_file;
 use crate::{Digest, FORMAT, Key};
 
 /// What `unit.json` says of a finished unit.
@@ -108,6 +109,9 @@ pub enum RecordError {
     /// The unit is said to be somewhere else.
     #[error("`{}` is a symbolic link", .0.display())]
     Link(PathBuf),
+    /// Something else is where the unit has a file or directory: a symbolic link, a pipe.
+    #[error("`{}` is not what belongs there", .0.display())]
+    Foreign(PathBuf),
     /// A file of the unit is missing or has changed.
     #[error("output `{path}` is missing or does not have its {size} bytes")]
     Output {
@@ -131,7 +135,8 @@ impl Record {
     ///
     /// The unit looks finished, but can't be used.
     pub fn read(dir: &Path, key: Key) -> Result<Option<Record>, RecordError> {
-        let bytes = match fs::read(dir.join(Record::FILE_NAME)) {
+        let path = dir.join(Record::FILE_NAME);
+        let bytes = match read_file(&path) {
             Ok(bytes) => bytes,
             Err(error)
                 if matches!(
@@ -141,8 +146,18 @@ impl Record {
             {
                 return Ok(None);
             }
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                return Err(RecordError::Foreign(path));
+            }
             Err(error) => return Err(RecordError::Read(error)),
         };
+        // They are used by their names, whether or not the record has them.
+        for name in ["messages", "out", "run"] {
+            let path = dir.join(name);
+            if fs::symlink_metadata(&path).is_ok_and(|meta| !meta.is_file() && !meta.is_dir()) {
+                return Err(RecordError::Foreign(path));
+            }
+        }
         // The format first: everything else may look different in another one.
         #[derive(Deserialize)]
         struct Format {
@@ -183,6 +198,11 @@ impl Output {
         let Some(path) = decode(&self.path).map(PathBuf::from) else {
             return true;
         };
+        // Elsewhere there are no outputs of this unit.
+        let is_in_dir = |part: Component<'_>| matches!(part, Component::Normal(_));
+        if !path.components().all(is_in_dir) {
+            return false;
+        }
         let is_dir = |path: &Path| fs::symlink_metadata(path).is_ok_and(|meta| meta.is_dir());
         for parent in path.ancestors().skip(1) {
             if parents.contains(parent) {
@@ -278,6 +298,7 @@ fn decode(path: &str) -> Option<OsString> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::KeyBuilder;
 
     #[cfg(unix)]
     #[test]
@@ -307,6 +328,78 @@ mod tests {
         fs::remove_dir_all(dir.join("out")).expect("remove");
         symlink(elsewhere, dir.join("out")).expect("symlink");
         assert_eq!(are_present(), [false, false]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn only_files_and_directories_are_used() {
+        use std::os::unix::fs::symlink;
+        use std::os::unix::net::UnixListener;
+
+        let key = KeyBuilder::new().key();
+        let (dir, elsewhere) = (tempfile::tempdir(), tempfile::tempdir());
+        let (dir, elsewhere) = (dir.expect("temp dir"), elsewhere.expect("temp dir"));
+        let record = Record {
+            format: FORMAT,
+            key,
+            unit: "p".to_owned(),
+            identity: Digest::of_bytes("p"),
+            dependencies: Vec::new(),
+            observed: Vec::new(),
+            outputs: Vec::new(),
+        };
+        let (path, kept) = (dir.path().join("unit.json"), elsewhere.path().join("r"));
+        fs::write(&path, serde_json::to_vec(&record).expect("json")).expect("write");
+        let read = || Record::read(dir.path(), key);
+        assert_eq!(read().expect("valid"), Some(record));
+
+        fs::create_dir(dir.path().join("out")).expect("mkdir");
+        fs::write(dir.path().join("messages"), "").expect("write");
+        read().expect("what there may be");
+        for name in ["messages", "out", "run"] {
+            let path = dir.path().join(name);
+            let _ = fs::remove_file(&path).or_else(|_| fs::remove_dir(&path));
+            symlink(elsewhere.path(), &path).expect("symlink");
+            let error = read().expect_err("it leads elsewhere");
+            assert!(matches!(&error, RecordError::Foreign(it) if *it == path));
+            fs::remove_file(&path).expect("remove");
+            drop(UnixListener::bind(&path).expect("socket"));
+            read().expect_err("it is no file");
+            fs::remove_file(&path).expect("remove");
+        }
+
+        fs::rename(&path, &kept).expect("rename");
+        assert_eq!(read().expect("no record"), None);
+        symlink(&kept, &path).expect("symlink");
+        assert!(matches!(read(), Err(RecordError::Foreign(it)) if it == path));
+        fs::remove_file(&path).expect("remove");
+        drop(UnixListener::bind(&path).expect("socket"));
+        assert!(matches!(read(), Err(RecordError::Foreign(it)) if it == path));
+        fs::remove_file(&path).expect("remove");
+        // Not read at all: there need be no disk for all that a sparse file says it has.
+        let large = fs::File::create_new(&path).expect("create");
+        large.set_len(1 << 40).expect("sparse");
+        assert!(matches!(read(), Err(RecordError::Foreign(it)) if it == path));
+    }
+
+    #[test]
+    fn outputs_are_in_the_unit() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let unit = dir.path().join("unit");
+        fs::create_dir(&unit).expect("mkdir");
+        fs::write(dir.path().join("file"), "x").expect("write");
+        fs::write(unit.join("file"), "x").expect("write");
+        let is_present = |path: &Path| {
+            let output = Output {
+                path: path.to_str().expect("unicode").to_owned(),
+                size: 1,
+                digest: Digest::of_bytes("x"),
+            };
+            output.is_present(&unit, &mut BTreeSet::new())
+        };
+        assert!(is_present(Path::new("file")));
+        assert!(!is_present(Path::new("../file")));
+        assert!(!is_present(&dir.path().join("file")));
     }
 
     #[test]

@@ -13,6 +13,8 @@ use crate::{Key, KeyLock, Record, RecordError};
 pub const FORMAT: u32 = 1;
 
 const ROOT_FILE: &str = "root.json";
+/// What a unit's key was made of, for explanations.
+pub(crate) const KEY_FILE: &str = "key.json";
 const TAG_FILE: &str = "CACHEDIR.TAG";
 /// See <https://bford.info/cachedir/>.
 const TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n\
@@ -92,7 +94,7 @@ impl Root {
     ///
     /// There is no root that this version understands.
     pub fn open(path: &Path) -> Result<Root, RootError> {
-        let bytes = match fs::read(path.join(ROOT_FILE)) {
+        let bytes = match read_file(&path.join(ROOT_FILE)) {
             Ok(bytes) => bytes,
             Err(error) => {
                 return Err(match fs::metadata(path) {
@@ -177,7 +179,7 @@ impl Root {
 
     /// The symbolic link by way of which one gets to `dir` in this root, if there is one: it may
     /// have been planted to have something read, or written, elsewhere.
-    fn link_to(&self, dir: &Path) -> Option<PathBuf> {
+    pub(crate) fn link_to(&self, dir: &Path) -> Option<PathBuf> {
         let link = dir
             .ancestors()
             .take_while(|dir| *dir != self.path)
@@ -255,24 +257,30 @@ impl Root {
         self.check_links(&key_dir)?;
         fs::create_dir_all(&key_dir).map_err(WriteError::new(&key_dir))?;
         let present = variants(&key_dir);
-        let mut number = present.last().map_or(0, |last| last + 1);
+        // The largest number there is may have been made to have it overflow.
+        let mut number = present.last().map_or(0, |last| last.wrapping_add(1));
         let dir = loop {
             let dir = key_dir.join(number.to_string());
             match fs::create_dir(&dir) {
                 Ok(()) => break dir,
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    number = number.wrapping_add(1);
+                }
                 Err(error) => return Err(WriteError::new(&dir)(error)),
             }
         };
         if lock.is_exclusive() {
             for number in present {
                 let dir = key_dir.join(number.to_string());
-                // A damaged unit goes as well: nobody takes it for finished.
-                let is_garbage = matches!(
-                    Record::read(&dir, key),
-                    Ok(None) | Err(RecordError::Parse(_) | RecordError::Output { .. })
-                );
-                if is_garbage {
+                // A damaged unit goes as well: nobody takes it for finished. Of a link, the link.
+                let is_garbage = || {
+                    use RecordError::{Foreign, Output, Parse};
+                    matches!(
+                        Record::read(&dir, key),
+                        Ok(None) | Err(Parse(_) | Foreign(_) | Output { .. })
+                    )
+                };
+                if is_link(&dir) || is_garbage() {
                     // What can't be removed does no harm.
                     let _ = fs::remove_dir_all(&dir);
                 }
@@ -294,9 +302,12 @@ impl Root {
         record: &Record,
         fields: &[(&'static str, String)],
     ) -> Result<(), WriteError> {
-        let fields_path = dir.join("key.json");
-        fs::write(&fields_path, to_json(&fields)).map_err(WriteError::new(&fields_path))?;
-        write_by_rename(dir, Record::FILE_NAME, &to_json(record)).map_err(WriteError::new(dir))
+        let write = |name: &str, contents: &[u8]| {
+            write_by_rename(dir, name, contents).map_err(WriteError::new(dir))
+        };
+        // What was built may have made something of that name.
+        write(KEY_FILE, &to_json(&fields))?;
+        write(Record::FILE_NAME, &to_json(record))
     }
 }
 
@@ -334,6 +345,124 @@ fn write_by_rename(dir: &Path, name: &str, contents: &[u8]) -> io::Result<()> {
     result
 }
 
+/// Reads a file that a root or a unit has by its name. Not what a symbolic link leads to, nor a pipe
+/// or a device, where there may be no end, and nothing that is too large to be such a file.
+pub(crate) fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    const MAX_SIZE: u64 = 1 << 28;
+    let meta = fs::symlink_metadata(path)?;
+    if !meta.is_file() || meta.len() > MAX_SIZE {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "it is no ordinary file",
+        ));
+    }
+    fs::read(path)
+}
+
 fn is_link(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|meta| meta.is_symlink())
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+    use crate::{Digest, KeyBuilder};
+
+    fn record(key: Key) -> Record {
+        Record {
+            format: FORMAT,
+            key,
+            unit: "p".to_owned(),
+            identity: Digest::of_bytes("p"),
+            dependencies: Vec::new(),
+            observed: Vec::new(),
+            outputs: Vec::new(),
+        }
+    }
+
+    /// A root, a directory elsewhere, and a key.
+    fn root(dir: &Path) -> (Root, PathBuf, Key) {
+        let elsewhere = dir.join("elsewhere");
+        fs::create_dir(&elsewhere).expect("mkdir");
+        let root = Root::create(&dir.join("root"), "test").expect("root");
+        (root, elsewhere, KeyBuilder::new().key())
+    }
+
+    fn is_empty(dir: &Path) -> bool {
+        fs::read_dir(dir).expect("directory").next().is_none()
+    }
+
+    #[test]
+    fn nothing_is_written_by_way_of_links() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let (root, elsewhere, key) = root(dir.path());
+        let lock = root.try_lock(key, true).expect("lock").expect("free");
+        for planted in ["units", "units/p-1.0.0"] {
+            let link = root.path().join(planted);
+            fs::create_dir_all(link.parent().expect("in the root")).expect("mkdir");
+            symlink(&elsewhere, &link).expect("symlink");
+            root.begin("p-1.0.0", key, &lock).expect_err("a link");
+            assert!(is_empty(&elsewhere), "{planted}");
+            fs::remove_file(&link).expect("remove");
+        }
+        drop(lock);
+
+        let locks = root.path().join("locks");
+        let lock = locks.join(key.dir_name());
+        fs::remove_file(&lock).expect("remove");
+        symlink(elsewhere.join("new"), &lock).expect("symlink");
+        root.try_lock(key, true).expect_err("a link");
+        KeyLock::try_acquire(&lock, true).expect_err("a link that was made since it was looked at");
+        fs::remove_dir_all(&locks).expect("remove");
+        symlink(&elsewhere, &locks).expect("symlink");
+        root.try_lock(key, true).expect_err("a link");
+        assert!(is_empty(&elsewhere));
+    }
+
+    #[test]
+    fn what_was_built_does_not_choose_what_is_written() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let (root, elsewhere, key) = root(dir.path());
+        let lock = root.try_lock(key, true).expect("lock").expect("free");
+        let unit = root.begin("p-1.0.0", key, &lock).expect("begin");
+        for name in [KEY_FILE, Record::FILE_NAME] {
+            symlink(elsewhere.join(name), unit.join(name)).expect("symlink");
+        }
+        root.commit(&unit, &record(key), &[]).expect("commit");
+        assert!(is_empty(&elsewhere));
+        assert_eq!(root.candidates("p-1.0.0", key).0.len(), 1);
+    }
+
+    #[test]
+    fn variants_that_were_planted_are_in_nobody_s_way() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let (root, elsewhere, key) = root(dir.path());
+        let key_dir = root.key_dir("p-1.0.0", key);
+        fs::create_dir_all(key_dir.join(u32::MAX.to_string())).expect("mkdir");
+        symlink(&elsewhere, key_dir.join("7")).expect("symlink");
+        // As good as any, but for where it is.
+        root.commit(&elsewhere, &record(key), &[]).expect("commit");
+        let lock = root.try_lock(key, true).expect("lock").expect("free");
+        let unit = root.begin("p-1.0.0", key, &lock).expect("begin");
+        root.commit(&unit, &record(key), &[]).expect("commit");
+        let (candidates, broken) = root.candidates("p-1.0.0", key);
+        assert_eq!((candidates.len(), broken.len()), (1, 0));
+        assert_eq!(variants(&key_dir), [0], "the others are gone");
+        assert!(elsewhere.join(Record::FILE_NAME).exists());
+    }
+
+    #[test]
+    fn a_description_is_a_file() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let (root, elsewhere, _) = root(dir.path());
+        let file = root.path().join(ROOT_FILE);
+        fs::rename(&file, elsewhere.join("file")).expect("rename");
+        symlink(elsewhere.join("file"), &file).expect("symlink");
+        assert!(matches!(
+            Root::open(root.path()),
+            Err(RootError::Damaged(_))
+        ));
+    }
 }
