@@ -33,5 +33,6 @@ mod shareable;
 mod stock;
 mod target_dir;
 mod template;
+mod trust;
 mod variants;
 mod ways;

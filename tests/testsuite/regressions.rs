@@ -9,7 +9,6 @@ use std::time::{Duration, SystemTime};
 
 use cargo_test_support::{Project, prelude::*, project, retry};
 
-use crate::utils::cargo::Cargo;
 use crate::utils::packages::{package, publish_script, published, scripted};
 use crate::utils::report::Report;
 use crate::utils::tree::{assert_same_tree, cp, packages_in, tree, units_of, walk};
@@ -503,7 +502,7 @@ fn assert_is_watched(fill: impl FnOnce(&Path)) {
     let deps = dir("deps");
     let main = r#"fn main() { println!("{}", watch::watch()); }"#;
     let one = app("one", "watch = '1.0'", main);
-    let build = || finish_or_end(one.cargo("build").deps_dir(&deps));
+    let build = || one.cargo("build").deps_dir(&deps).run_or_end();
     assert_eq!(build().scripts, ["watch"]);
     assert_eq!(one.says(), "first");
     build().assert_nothing_compiled();
@@ -514,7 +513,7 @@ fn assert_is_watched(fill: impl FnOnce(&Path)) {
     build().assert_nothing_compiled();
 
     let two = app("two", "watch = '1.0'", main);
-    let report = finish_or_end(two.cargo("build").roots([&deps]));
+    let report = two.cargo("build").roots([&deps]).run_or_end();
     report.assert_compiled(&["two bin"]);
     assert_eq!(two.says(), "second");
 }
@@ -1019,14 +1018,6 @@ fn copied_library_of_a_read_only_root() {
     let times = [&metadata, &again].map(|metadata| metadata.modified().unwrap());
     assert_eq!(times[0], times[1], "{report}");
     assert_eq!(metadata.ino(), again.ino(), "{report}");
-}
-
-/// Runs to the end, which has to be a success, or ends it when that takes for ever.
-#[track_caller]
-fn finish_or_end(cargo: Cargo) -> Report {
-    let running = cargo.spawn();
-    wait_until(|| !running.is_running());
-    running.finish()
 }
 
 #[track_caller]

@@ -207,6 +207,14 @@ impl Cargo {
         Report::new(output, &logs, json)
     }
 
+    /// Runs to the end, which has to be a success, or ends it when that takes for ever.
+    #[track_caller]
+    pub(crate) fn run_or_end(self) -> Report {
+        let running = self.spawn();
+        retry(600, || (!running.is_running()).then_some(()));
+        running.finish()
+    }
+
     /// Starts it in a process group of its own.
     pub(crate) fn spawn(self) -> Running {
         use std::os::unix::process::CommandExt;

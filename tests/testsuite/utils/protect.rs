@@ -1,4 +1,5 @@
-//! Ways to take the permission to write a directory away, from root as well.
+//! Who may write what: ways to take the permission to write a directory away, from root as well, and to become or to
+//! bring in somebody else.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -40,10 +41,15 @@ pub(crate) fn mounted_at(dir: &Path, to: &Path) -> Result<Prefix, String> {
     check(prefix, to)
 }
 
+/// The number of a user who is not the current one.
+const NOBODY: &str = "65534";
+
+/// The number of a user, and of a group, that no machine has.
+pub(crate) const UNKNOWN: &str = "54321";
+
 /// Gives `own` and everything in it to another user, who can't write `foreign`. The prefix starts a command as that
 /// user.
 pub(crate) fn as_another_user(own: &Path, foreign: &Path) -> Result<Prefix, String> {
-    const NOBODY: &str = "65534";
     if !is_root() {
         return Err("only root can become another user".to_owned());
     }
@@ -66,10 +72,44 @@ pub(crate) fn as_another_user(own: &Path, foreign: &Path) -> Result<Prefix, Stri
         .into_iter()
         .find(|prefix| runs(prefix, &[rustc.as_os_str(), OsStr::new("--version")]))
         .ok_or("can't start rustc as another user")?;
-    let owner = format!("{NOBODY}:{NOBODY}");
-    let status = Command::new("chown").args(["-R", &owner]).arg(own).status();
-    assert!(status.unwrap().success());
+    chown(&["-R", &format!("{NOBODY}:{NOBODY}")], own)?;
     check(prefix, foreign)
+}
+
+/// `chown` with these arguments. `Err` says why that can't be done here.
+pub(crate) fn chown(args: &[&str], path: &Path) -> Result<(), String> {
+    match Command::new("chown").args(args).arg(path).status() {
+        Ok(status) if status.success() => Ok(()),
+        _ => Err("only root can give files to others".to_owned()),
+    }
+}
+
+/// A user namespace in which the current user is root, and every other one unknown.
+pub(crate) fn user_namespace() -> Result<Prefix, String> {
+    let prefix = words(&["unshare", "--user", "--map-root-user"]);
+    match runs(&prefix, &[OsStr::new("true")]) {
+        true => Ok(prefix),
+        false => Err(format!("{prefix:?} is not permitted here")),
+    }
+}
+
+/// Sets the umask of a command.
+pub(crate) fn with_umask(mask: u32) -> Prefix {
+    let script = format!(r#"umask {mask:03o} && exec "$0" "$@""#);
+    words(&["sh", "-c", &script])
+}
+
+/// Whether the current user has a group that nobody else is in, of the same name, as many systems make one.
+pub(crate) fn has_private_group() -> bool {
+    let says = |program: &str, args: &[&str]| -> Option<String> {
+        let output = Command::new(program).args(args).output().ok()?;
+        Some(String::from_utf8(output.stdout).ok()?.trim().to_owned())
+    };
+    let (user, group) = (says("id", &["-un"]), says("id", &["-gn"]));
+    let entry = group
+        .as_deref()
+        .and_then(|group| says("getent", &["group", group]));
+    user == group && entry.is_some_and(|entry| entry.ends_with(':'))
 }
 
 /// Mounts a file system of `size` on `dir`, for the command alone, and copies what is there afterwards to `copy`.
