@@ -453,6 +453,19 @@ fn values_of_variables() {
     assert_not_in(&deps, "not-for-everyone");
 }
 
+/// The same for those of the `[env]` table.
+#[cargo_test]
+fn values_of_the_env_table() {
+    publish_chain();
+    let deps = dir("deps");
+    let app = app("app", CHAIN, CHAIN_MAIN);
+    let build = app
+        .cargo("build --config")
+        .arg("env.TOKEN='not-for-everyone'");
+    build.deps_dir(&deps).run();
+    assert_not_in(&deps, "not-for-everyone");
+}
+
 /// No file in the root has the text in it.
 #[track_caller]
 fn assert_not_in(root: &Path, text: &str) {
