@@ -32,6 +32,7 @@ mod search_path;
 mod shareable;
 mod stock;
 mod target_dir;
+mod target_dir_found;
 mod template;
 mod trust;
 mod variants;

@@ -7,57 +7,16 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
-use cargo_test_support::{Project, prelude::*, project, retry};
+use cargo_test_support::{Project, paths, prelude::*, project, registry, retry};
 
-use crate::utils::packages::{package, publish_script, published, scripted};
+use crate::utils::cargo::{Cargo, OVER_A_ROOT};
+use crate::utils::packages::{
+    LOG_RUN, NATIVE_MAIN, package, publish_native_chain, publish_script, published, scripted,
+    static_library, vendor,
+};
 use crate::utils::report::Report;
 use crate::utils::tree::{assert_same_tree, cp, packages_in, tree, units_of, walk};
 use crate::utils::{ProjectExt, app, app_with, dir, have, manifest, skip, stock_cargo};
-
-/// The body of a build script that makes a static library in `out`. Its function `name` returns the value of the Rust
-/// expression `value`.
-fn static_library(name: &str, value: &str) -> String {
-    r#"
-        let out = std::env::var("OUT_DIR").unwrap();
-        let run = |program: &str, args: &[&str]| {
-            assert!(std::process::Command::new(program).args(args).status().unwrap().success());
-        };
-        let code = format!("int NAME(void) {{ return {}; }}", VALUE);
-        std::fs::write(format!("{out}/NAME.c"), code).unwrap();
-        run("cc", &["-c", "-fPIC", &format!("{out}/NAME.c"), "-o", &format!("{out}/NAME.o")]);
-        run("ar", &["crs", &format!("{out}/libNAME.a"), &format!("{out}/NAME.o")]);
-    "#
-    .replace("NAME", name)
-    .replace("VALUE", value)
-}
-
-/// `foosys`, whose static library is compiled from the variable `FOO`, and `mid` over it.
-fn publish_native_chain() {
-    let script = static_library("foo", r#"std::env::var("FOO").unwrap()"#);
-    scripted(
-        "foosys",
-        &format!(
-            r#"
-                {script}
-                println!("cargo::rerun-if-env-changed=FOO");
-                println!("cargo::rustc-link-search=native={{out}}");
-                println!("cargo::rustc-link-lib=static=foo");
-            "#
-        ),
-        r#"
-            extern "C" { fn foo() -> i32; }
-            pub fn value() -> i32 { unsafe { foo() } }
-        "#,
-    )
-    .file("Cargo.toml", &published("foosys", "links = 'foo'"))
-    .publish();
-    package("mid")
-        .dep("foosys", "1.0")
-        .file("src/lib.rs", "pub fn mid() -> i32 { foosys::value() }")
-        .publish();
-}
-
-const NATIVE_MAIN: &str = r#"fn main() { println!("{}", mid::mid()); }"#;
 
 /// The directory that cargo makes for the run of a build script has the compiled script as well. Where the run waited
 /// for a unit of the deps dir it was made too late, and rustc could not write its dep-info.
@@ -278,8 +237,8 @@ fn target_dir_with_a_dependent_left_behind() {
     assert_eq!(app.says(), "2 2");
 }
 
-/// Builds over a root that was moved. `baked`, which has to be published, knows the path of its `OUT_DIR`, `baked::DIR`,
-/// so that it has to be built again; a package that only includes a file from there has not.
+/// Builds over a root that was moved. `baked`, which has to be published, knows the path of its `OUT_DIR` or of a file
+/// there, `baked::DIR`, so that it has to be built again; a package that only includes a file from there has not.
 #[track_caller]
 fn assert_bound_to_its_place() {
     publish_script(
@@ -306,7 +265,7 @@ fn assert_bound_to_its_place() {
         let says = app.says();
         let says = Path::new(&says);
         assert!(!says.starts_with(&old), "{}\n{report}", says.display());
-        assert!(says.is_dir(), "{}\n{report}", says.display());
+        assert!(says.exists(), "{}\n{report}", says.display());
         let reused = report.reused_from(&new);
         assert!(plain.iter().all(|unit| reused.contains(unit)), "{report}");
     };
@@ -375,6 +334,272 @@ fn out_dir_in_a_macro_of_another_crate() {
     .dep("macros", "1.0")
     .publish();
     assert_bound_to_its_place();
+}
+
+/// The same where the macro makes the path of a file that the package includes as well.
+#[cargo_test]
+fn path_of_an_included_file_in_a_macro_of_another_crate() {
+    package("macros")
+        .file(
+            "src/lib.rs",
+            r#"#[macro_export] macro_rules! data { () => { concat!(env!("OUT_DIR"), "/data.txt") } }"#,
+        )
+        .publish();
+    scripted(
+        "baked",
+        r#"
+            let out = std::env::var("OUT_DIR").unwrap();
+            std::fs::write(format!("{out}/data.txt"), "42").unwrap();
+            println!("cargo::rerun-if-changed=build.rs");
+        "#,
+        r#"
+            pub const DATA: &str = include_str!(concat!(env!("OUT_DIR"), "/data.txt"));
+            pub const DIR: &str = macros::data!();
+        "#,
+    )
+    .dep("macros", "1.0")
+    .publish();
+    assert_bound_to_its_place();
+}
+
+/// `variable`, a proc macro with the value of an environment variable, and one with that between zero bytes. They read it
+/// by themselves, so that rustc knows nothing of it.
+fn publish_variable() {
+    package("variable")
+        .proc_macro(true)
+        .file(
+            "src/lib.rs",
+            r#"
+                #[proc_macro]
+                pub fn variable(name: proc_macro::TokenStream) -> proc_macro::TokenStream {
+                    format!("{:?}", std::env::var(name.to_string()).unwrap()).parse().unwrap()
+                }
+                #[proc_macro]
+                pub fn strings(name: proc_macro::TokenStream) -> proc_macro::TokenStream {
+                    let value = std::env::var(name.to_string()).unwrap();
+                    format!("{:?}", format!("first\0{value}\0last")).parse().unwrap()
+                }
+            "#,
+        )
+        .publish();
+}
+
+/// A proc macro put `OUT_DIR` into what it made, and rustc did not name it.
+#[track_caller]
+fn assert_out_dir_of_a_proc_macro_is_bound(lib: &str) {
+    publish_variable();
+    scripted(
+        "baked",
+        r#"
+            let out = std::env::var("OUT_DIR").unwrap();
+            std::fs::write(format!("{out}/g.rs"), "pub const OTHER: u32 = 1;").unwrap();
+            println!("cargo::rerun-if-changed=build.rs");
+        "#,
+        lib,
+    )
+    .dep("variable", "1.0")
+    .publish();
+    assert_bound_to_its_place();
+}
+
+#[cargo_test]
+fn out_dir_that_a_proc_macro_read() {
+    assert_out_dir_of_a_proc_macro_is_bound("pub const DIR: &str = variable::variable!(OUT_DIR);");
+}
+
+/// The package includes a file as well, and its directory looks like that of a source.
+#[cargo_test]
+fn out_dir_between_zeros_that_a_proc_macro_read() {
+    assert_out_dir_of_a_proc_macro_is_bound(
+        r#"
+            include!(concat!(env!("OUT_DIR"), "/g.rs"));
+            static STRINGS: &str = variable::strings!(OUT_DIR);
+            pub struct Dir;
+            pub static DIR: Dir = Dir;
+            impl std::fmt::Display for Dir {
+                fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                    f.write_str(STRINGS.split('\0').nth(1).unwrap())
+                }
+            }
+        "#,
+    );
+}
+
+/// Builds one project, moves `CARGO_HOME`, and builds another one over what the first one has built.
+#[track_caller]
+fn build_in_another_home(dependencies: &str, main: &str) -> (Project, Report) {
+    let deps = dir("deps");
+    let filler = app("filler", dependencies, main);
+    filler.cargo("build").deps_dir(&deps).run();
+    let home = dir("another-home");
+    fs::rename(paths::cargo_home(), &home).unwrap();
+    let app = app("app", dependencies, main);
+    let build = || app.cargo("build").env("CARGO_HOME", &home).roots([&deps]);
+    let report = build().run();
+    build().run().assert_nothing_compiled();
+    (app, report)
+}
+
+/// The program says a directory that is below the `CARGO_HOME` of [`build_in_another_home`].
+#[track_caller]
+fn assert_in_another_home(app: &Project, report: &Report) {
+    let says = app.says();
+    let says = Path::new(&says);
+    assert!(says.is_dir(), "{}\n{report}", says.display());
+    assert!(
+        says.starts_with(dir("another-home")),
+        "{}\n{report}",
+        says.display()
+    );
+}
+
+/// A proc macro put the path of the package that uses it into what it made: it was taken where `CARGO_HOME` is another.
+/// `dir` is the body of a function that says it.
+#[track_caller]
+fn assert_manifest_dir_of_a_proc_macro_is_bound(dir: &str) {
+    publish_variable();
+    package("baked")
+        .dep("variable", "1.0")
+        .file(
+            "src/lib.rs",
+            &format!("pub fn dir() -> &'static str {{ {dir} }}"),
+        )
+        .publish();
+    package("plain")
+        .dep("variable", "1.0")
+        .file(
+            "src/lib.rs",
+            "pub const NAME: &str = variable::variable!(CARGO_PKG_NAME);",
+        )
+        .publish();
+    let (app, report) = build_in_another_home(
+        "baked = '1.0'\nplain = '1.0'",
+        r#"fn main() { assert_eq!(plain::NAME, "plain"); println!("{}", baked::dir()); }"#,
+    );
+    assert_in_another_home(&app, &report);
+    report.assert_compiled(&["app bin", "baked lib"]);
+}
+
+#[cargo_test]
+fn manifest_dir_that_a_proc_macro_read() {
+    assert_manifest_dir_of_a_proc_macro_is_bound("variable::variable!(CARGO_MANIFEST_DIR)");
+}
+
+/// As a directory of debug information is.
+#[cargo_test]
+fn manifest_dir_between_zeros_that_a_proc_macro_read() {
+    assert_manifest_dir_of_a_proc_macro_is_bound(
+        r"variable::strings!(CARGO_MANIFEST_DIR).split('\0').nth(1).unwrap()",
+    );
+}
+
+/// A build script that asks to be run again where its package is at another place is not bound to that place by it: only
+/// one that says the place is.
+#[cargo_test]
+fn script_that_watches_its_manifest_dir() {
+    let watch = r#"println!("cargo::rerun-if-env-changed=CARGO_MANIFEST_DIR");"#;
+    publish_script(
+        "watches",
+        &format!(
+            r#"
+                {watch}
+                let readme = std::env::var("CARGO_MANIFEST_DIR").unwrap() + "/Cargo.toml";
+                assert!(std::path::Path::new(&readme).exists());
+                println!("cargo::rustc-env=FOUND=found");
+            "#
+        ),
+        r#"pub const FOUND: &str = env!("FOUND");"#,
+    );
+    publish_script(
+        "says",
+        &format!(
+            r#"
+                {watch}
+                println!("cargo::rustc-env=FOUND={{}}", std::env::var("CARGO_MANIFEST_DIR").unwrap());
+            "#
+        ),
+        r#"pub const FOUND: &str = env!("FOUND");"#,
+    );
+    let (app, report) = build_in_another_home(
+        "watches = '1.0'\nsays = '1.0'",
+        r#"fn main() { assert_eq!(watches::FOUND, "found"); println!("{}", says::FOUND); }"#,
+    );
+    assert_in_another_home(&app, &report);
+    assert_eq!(report.compiled(), ["app bin", "says lib"], "{report}");
+    assert_eq!(report.scripts, ["says"], "{report}");
+}
+
+/// Publishes `foosys`, whose native code is compiled with debug information in the package's directory, as the `cc` crate
+/// does it. `code` defines the function `foo`; `more` is for the compiler.
+fn publish_compiled_in_its_package(code: &str, more: &str) {
+    scripted(
+        "foosys",
+        &r#"
+            println!("cargo::rerun-if-env-changed=CARGO_MANIFEST_DIR");
+            println!("cargo::rerun-if-changed=c");
+            let [here, out] = ["CARGO_MANIFEST_DIR", "OUT_DIR"].map(|name| std::env::var(name).unwrap());
+            let run = |program: &str, args: &[&str]| {
+                assert!(std::process::Command::new(program).args(args).status().unwrap().success());
+            };
+            run("cc", &[
+                "-g", "-c", "-fPIC", &format!("{here}/c/foo.c"), "-o", &format!("{out}/foo.o"),
+                "-I", &format!("{here}/c/include"), MORE
+            ]);
+            run("ar", &["crs", &format!("{out}/libfoo.a"), &format!("{out}/foo.o")]);
+            println!("cargo::rustc-link-search=native={out}");
+            println!("cargo::rustc-link-lib=static=foo");
+        "#
+        .replace("MORE", more),
+        r#"
+            extern "C" { fn foo() -> *const std::ffi::c_char; }
+            pub fn text() -> &'static str {
+                unsafe { std::ffi::CStr::from_ptr(foo()).to_str().unwrap() }
+            }
+        "#,
+    )
+    .file("c/include/foo.h", "struct foo { const char *text; };")
+    .file("c/foo.c", code)
+    .publish();
+}
+
+/// The debug information of native code has the names of its files. The library that has that code in it was bound to
+/// where the package was.
+#[cargo_test]
+fn native_code_that_was_compiled_in_its_package() {
+    if !(have("cc") && have("ar")) {
+        skip!("no C compiler here");
+    }
+    publish_compiled_in_its_package(
+        r#"
+            #include "foo.h"
+            static struct foo it = { "text" };
+            const char *foo(void) { return it.text; }
+        "#,
+        "",
+    );
+    let main = r#"fn main() { println!("{}", foosys::text()); }"#;
+    let (app, report) = build_in_another_home("foosys = '1.0'", main);
+    assert_eq!(app.says(), "text", "{report}");
+    report.assert_compiled(&["app bin"]);
+}
+
+/// Native code that does say where the package is.
+#[cargo_test]
+fn native_code_that_says_where_its_package_is() {
+    if !(have("cc") && have("ar")) {
+        skip!("no C compiler here");
+    }
+    publish_compiled_in_its_package(
+        r#"
+            #include "foo.h"
+            static struct foo it = { WHERE };
+            const char *foo(void) { return it.text; }
+        "#,
+        r#"&format!("-DWHERE={here:?}")"#,
+    );
+    let main = r#"fn main() { println!("{}", foosys::text()); }"#;
+    let (app, report) = build_in_another_home("foosys = '1.0'", main);
+    assert_in_another_home(&app, &report);
 }
 
 /// Cargo ignores spaces around a directive. What dependents see of a run was taken from lines without any, so that two
@@ -796,6 +1021,254 @@ fn vendored_package_without_checksums() {
     let three = checkout("three");
     let report = three.cargo("build").roots([&deps]).run();
     assert_eq!(three.says(), "three", "{report}");
+}
+
+/// The build script of a vendored package looks for the repository of the project that it is in, and watches what it
+/// found there by its path. Another checkout got what the first one had found.
+#[cargo_test]
+fn vendored_package_that_finds_its_project() {
+    publish_script(
+        "finds",
+        r#"
+            let mut dir = std::path::PathBuf::from(std::env::var("CARGO_MANIFEST_DIR").unwrap());
+            while !dir.join(".git/HEAD").exists() { assert!(dir.pop()); }
+            let head = dir.join(".git/HEAD");
+            println!("cargo::rerun-if-changed={}", head.display());
+            println!("cargo::rustc-env=HEAD={}", std::fs::read_to_string(head).unwrap().trim());
+        "#,
+        r#"pub const HEAD: &str = env!("HEAD");"#,
+    );
+    let checkout = |name: &str| {
+        let main = r#"fn main() { println!("{}", finds::HEAD); }"#;
+        let app = app(name, "finds = '1.0'", main);
+        vendor(&app);
+        app.change_file(".git/HEAD", &format!("ref: refs/heads/{name}"));
+        app
+    };
+    let deps = dir("deps");
+    let checkouts = ["one", "two"].map(|name| (name, checkout(name)));
+    for _ in 0..2 {
+        for (name, project) in &checkouts {
+            let report = project.cargo("build").deps_dir(&deps).run();
+            assert_eq!(
+                project.says(),
+                format!("ref: refs/heads/{name}"),
+                "{report}"
+            );
+            let report = project.cargo("build").deps_dir(&deps).run();
+            report.assert_nothing_compiled();
+        }
+    }
+    let three = checkout("three");
+    let report = three.cargo("build").roots([&deps]).run();
+    assert_eq!(three.says(), "ref: refs/heads/three", "{report}");
+}
+
+/// A vendored file was edited, and its checksum was left as it was. Stock refuses to compile that. As the checksums are
+/// those of the registry's package, that one was taken, and the edited file was ignored.
+#[cargo_test]
+fn vendored_file_with_another_checksum() {
+    package("leaf")
+        .file("src/lib.rs", "pub const NAME: &str = \"leaf\";")
+        .publish();
+    let main = r#"fn main() { println!("{}", leaf::NAME); }"#;
+    let [one, two] = ["one", "two"].map(|name| app(name, "leaf = '1.0'", main));
+    let deps = dir("deps");
+    one.cargo("build").deps_dir(&deps).run();
+    vendor(&two);
+    two.change_file(
+        "vendor/leaf/src/lib.rs",
+        "pub const NAME: &str = \"edited\";",
+    );
+    for over in OVER_A_ROOT {
+        for cargo in [
+            two.cargo("build").with_exe(&stock_cargo()),
+            over(two.cargo("build"), &deps),
+        ] {
+            let report = cargo.fails();
+            assert!(report.stderr.contains("the listed checksum of"), "{report}");
+        }
+    }
+}
+
+/// In a registry, `leaf` is replaced by another one of the same version. Where the first one has been unpacked before,
+/// Cargo goes on with its files, and has the checksum of the second one: what is built there is not for where the second
+/// one has been unpacked. `change` puts `leaf` into the registry, which `config` names.
+#[track_caller]
+fn assert_replaced_package_is_another(
+    dependency: &str,
+    change: fn(&mut registry::Package) -> &mut registry::Package,
+    config: &str,
+    index: &Path,
+) {
+    let publish = |value: u32| {
+        let mut leaf = package("leaf");
+        change(leaf.file("src/lib.rs", &format!("pub const VALUE: u32 = {value};")));
+        leaf.publish();
+    };
+    let member = |name: &str| {
+        let app = app(
+            name,
+            dependency,
+            r#"fn main() { println!("{}", leaf::VALUE); }"#,
+        );
+        app.change_file(".cargo/config.toml", config);
+        app
+    };
+    let [first, second] = ["first-home", "second-home"].map(dir);
+    publish(1);
+    member("unpacks")
+        .cargo("fetch")
+        .env("CARGO_HOME", &first)
+        .run();
+    // It would be there twice.
+    fs::remove_file(index.join("le/af/leaf")).unwrap();
+    publish(2);
+
+    let deps = dir("deps");
+    for (home, value) in [(&first, "1"), (&second, "2")] {
+        let [stocks, ours] = ["stocks", "ours"].map(|name| member(&format!("{name}-{value}")));
+        let build = |app: &Project| app.cargo("build").env("CARGO_HOME", home);
+        build(&stocks).with_exe(&stock_cargo()).run();
+        assert_eq!(stocks.says(), value);
+        let report = build(&ours).deps_dir(&deps).run();
+        assert_eq!(ours.says(), value, "{report}");
+        build(&ours).deps_dir(&deps).run().assert_nothing_compiled();
+    }
+}
+
+/// Only the checksum counted.
+#[cargo_test]
+fn package_that_was_replaced_in_a_registry() {
+    let index = registry::alt_init().index_url().to_string();
+    assert_replaced_package_is_another(
+        "leaf = { version = '1.0', registry = 'alternative' }",
+        |leaf| leaf.alternative(true),
+        &format!("[registries.alternative]\nindex = '{index}'\n"),
+        &registry::alt_registry_path(),
+    );
+}
+
+/// The same in a registry of files that stands for crates.io.
+#[cargo_test]
+fn package_that_was_replaced_in_a_local_registry() {
+    let path = registry::registry_path();
+    assert_replaced_package_is_another(
+        "leaf = '1.0'",
+        |leaf| leaf.local(true),
+        &format!(
+            "[source.crates-io]\nreplace-with = 'local'\n\n[source.local]\nlocal-registry = {path:?}\n"
+        ),
+        &path.join("index"),
+    );
+}
+
+/// `always`, whose build script watches a file that there never is, so that stock runs it in every build. It says what is
+/// in `outside`, of which Cargo isn't told.
+fn publish_always(outside: &Path) {
+    publish_script(
+        "always",
+        &r#"
+            println!("cargo::rerun-if-changed=OUTSIDE.nothing");
+            println!("cargo::rustc-env=FOUND={}", std::fs::read_to_string("OUTSIDE").unwrap());
+        "#
+        .replace("OUTSIDE", outside.to_str().unwrap()),
+        r#"pub const FOUND: &str = env!("FOUND");"#,
+    );
+}
+
+/// A missing file was an observed input like any other, as which it stayed what it was: the script never ran again.
+#[cargo_test]
+fn script_that_always_runs() {
+    let outside = dir("outside.txt");
+    publish_always(&outside);
+    let main = r#"fn main() { println!("{}", always::FOUND); }"#;
+    let deps = dir("deps");
+    let app = app("app", "always = '1.0'", main);
+    let build = || app.cargo("build").deps_dir(&deps).run();
+    let all = ["always custom-build", "always lib", "app bin"];
+    // What depends on the run is compiled only if the run came to something else.
+    for (value, compiled) in [("1", &all[..]), ("1", &[]), ("2", &all[1..]), ("2", &[])] {
+        fs::write(&outside, value).unwrap();
+        let report = build();
+        assert_eq!(report.scripts, ["always"], "{report}");
+        assert_eq!(app.says(), value, "{report}");
+        assert_eq!(report.compiled(), compiled, "{report}");
+    }
+}
+
+/// The same with the run in a root, and in a target dir.
+#[cargo_test]
+fn script_that_always_runs_over_a_root() {
+    let outside = dir("outside.txt");
+    publish_always(&outside);
+    let main = r#"fn main() { println!("{}", always::FOUND); }"#;
+    let deps = dir("deps");
+    let [one, built] = ["one", "built"].map(|name| app(name, "always = '1.0'", main));
+    fs::write(&outside, "1").unwrap();
+    one.cargo("build").deps_dir(&deps).run();
+    built.cargo("build").with_exe(&stock_cargo()).run();
+    for (number, root) in [deps, built.build_dir()].iter().enumerate() {
+        let app = app(&format!("app-{number}"), "always = '1.0'", main);
+        for value in ["1", "2"] {
+            fs::write(&outside, value).unwrap();
+            let report = app.cargo("build").roots([root]).run();
+            assert_eq!(report.scripts, ["always"], "{report}");
+            assert_eq!(app.says(), value, "{report}");
+        }
+    }
+}
+
+/// A package with several build scripts has several variables for their directories. Cargo sets them, and a library that
+/// uses them was compiled in each build.
+#[cargo_test]
+fn out_dirs_of_several_build_scripts() {
+    let mut several = package("several");
+    for name in ["one", "two"] {
+        let script = r#"
+            let out = std::env::var("OUT_DIR").unwrap();
+            std::fs::write(format!("{out}/name.txt"), "NAME").unwrap();
+            println!("cargo::rerun-if-changed=NAME.rs");
+        "#;
+        let script = script.replace("NAME", name);
+        several.file(
+            &format!("{name}.rs"),
+            &format!("fn main() {{ log_run(); {script} }}{LOG_RUN}"),
+        );
+    }
+    let manifest = published("several", "build = ['one.rs', 'two.rs']");
+    several
+        .file(
+            "Cargo.toml",
+            &format!("cargo-features = ['multiple-build-scripts']\n\n{manifest}"),
+        )
+        .file(
+            "src/lib.rs",
+            r#"
+                pub const ONE: &str = include_str!(concat!(env!("one_OUT_DIR"), "/name.txt"));
+                pub const TWO: &str = include_str!(concat!(env!("two_OUT_DIR"), "/name.txt"));
+            "#,
+        )
+        .publish();
+    let [deps, moved] = ["deps", "moved"].map(dir);
+    let main = r#"fn main() { println!("{} {}", several::ONE, several::TWO); }"#;
+    let member = |name: &str| app(name, "several = '1.0'", main);
+    let one = member("one");
+    let report = one.cargo("build").unstable().deps_dir(&deps).run();
+    assert_eq!(report.scripts, ["several", "several"], "{report}");
+    for (name, over) in ["two", "three"].into_iter().zip(OVER_A_ROOT) {
+        let app = member(name);
+        let report = over(app.cargo("build").unstable(), &deps).run();
+        report.assert_compiled(&[&format!("{name} bin")]);
+        assert_eq!(app.says(), "one two");
+    }
+
+    fs::rename(&deps, &moved).unwrap();
+    let four = member("four");
+    let build = || four.cargo("build").unstable().roots([&moved]);
+    let report = build().run();
+    assert_eq!(four.says(), "one two", "{report}");
+    build().run().assert_nothing_compiled();
 }
 
 /// Builds with a script that has read and declared `outside.txt` when `change` changes that. Other projects then have

@@ -114,6 +114,11 @@ fn a_variable_that_a_script_watches() {
     let report = build().env("WATCHED", "other").run();
     assert_eq!(report.scripts, ["watch"]);
     assert_eq!(app.says(), "other");
+    // What the project has built itself is in the way: rustc would find it.
+    let report = build().run();
+    report.assert_compiled(&["app bin", "watch lib"]);
+    assert_eq!(app.says(), "unset");
+    app.forget();
     build().run().assert_compiled(&["app bin"]);
     assert_eq!(app.says(), "unset");
 }
@@ -247,6 +252,10 @@ fn a_variable_that_rustc_saw() {
     let report = build().env("GREETING", "hello").run();
     report.assert_compiled(&["app bin", "greets lib"]);
     assert_eq!(app.says(), "hello");
+    let report = build().run();
+    report.assert_compiled(&["app bin", "greets lib"]);
+    assert_eq!(app.says(), "unset");
+    app.forget();
     build().run().assert_compiled(&["app bin"]);
     assert_eq!(app.says(), "unset");
 }

@@ -26,6 +26,7 @@ use std::fmt::{self, Write as _};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
@@ -351,7 +352,7 @@ project, target directory and `CARGO_HOME`: by the Cargo of Rust {rust}; by the 
 drop-in against that root, read-only and at another path, into an empty target directory. The executables are compared
 byte for byte with those of the first build.
 
-Times are from one run each on a machine with other work to do: they say what was built, not how fast.
+Units are those that rustc builds. Times are of one run each, on {cores} cores with other work to do: they are not a benchmark.
 
 | program | executables | stock: compiled | into an empty deps dir: compiled | against the root: compiled, reused | bytes |
 |---|---|--:|--:|--:|---|",
@@ -359,6 +360,7 @@ Times are from one run each on a machine with other work to do: they say what wa
             version = version.trim(),
             host = self.host,
             rust = self.rust,
+            cores = thread::available_parallelism()?,
         )?;
         for outcome in outcomes {
             let executables: Vec<_> = (outcome.executables.iter())
@@ -393,9 +395,9 @@ Times are from one run each on a machine with other work to do: they say what wa
 
 Code that a dependency's build script generated may have the path of its `OUT_DIR` in panic messages, and in debug info. By
 stock that is a directory in the project's target directory, and with roots it is one in the root that the unit was
-built into. An executable with such code differs where the path is, in the order in which the linker puts strings,
-and in addresses. To see that there is nothing else, such a program is built again with a compiler that calls `OUT_DIR` the
-same in both builds (`--remap-path-prefix`): \"the same, but for `OUT_DIR`\" is said if it is the same byte for byte then.
+built into. An executable with such code differs where the path is, in what follows from it, such as names that LLVM
+makes from a module's contents and the order in which the linker puts strings, and in addresses. To see that there is nothing else, all
+builds are done again with a compiler that calls `OUT_DIR` the same in each (`--remap-path-prefix`): \"the same, but for `OUT_DIR`\" is said if it is the same byte for byte then.
 "
         )?;
         for outcome in outcomes {
@@ -466,30 +468,23 @@ impl Executable {
 impl Outcome {
     /// Says of each executable which sections differ, and why, as Markdown.
     fn describe(&self, text: &mut String) -> fmt::Result {
-        for Executable {
-            name, differences, ..
-        } in &self.executables
-        {
-            let builds = ["into an empty deps dir", "against the moved root"];
-            for (build, difference) in builds.iter().zip(differences) {
-                let Some(difference) = difference else {
-                    continue;
-                };
-                writeln!(text, "`{name}`, built {build}:\n")?;
-                if difference.sections.is_empty() {
-                    writeln!(text, "- headers only")?;
-                }
-                for section in &difference.sections {
-                    let [one, other] = section
-                        .sizes
-                        .map(|size| size.map_or_else(|| "none".to_owned(), |it| it.to_string()));
-                    writeln!(
+        for executable in &self.executables {
+            let name = &executable.name;
+            match &executable.differences {
+                [Some(one), Some(other)] if one == other => {
+                    write!(
                         text,
-                        "- `{}` ({one} bytes by stock, {other} here): {}",
-                        section.name, section.reason
+                        "`{name}`, both into an empty deps dir and against the root:\n\n{one}\n"
                     )?;
                 }
-                writeln!(text)?;
+                [filling, reusing] => {
+                    if let Some(difference) = filling {
+                        write!(text, "`{name}`, into an empty deps dir:\n\n{difference}\n")?;
+                    }
+                    if let Some(difference) = reusing {
+                        write!(text, "`{name}`, against the root:\n\n{difference}\n")?;
+                    }
+                }
             }
         }
         Ok(())

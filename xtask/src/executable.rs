@@ -21,26 +21,26 @@ use object::read::{File, Object, ObjectSection, ObjectSymbol};
 const BUILD_ID: &str = ".note.gnu.build-id";
 
 /// How many paths or symbols to name.
-const NAMED: usize = 4;
+const NAMED: usize = 2;
 
 /// The sections in which two executables differ. There are none if the headers are all that does.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Eq, PartialEq)]
 pub(crate) struct Difference {
-    pub(crate) sections: Vec<Section>,
+    sections: Vec<Section>,
 }
 
 /// A section that differs.
-#[derive(Debug)]
-pub(crate) struct Section {
-    pub(crate) name: String,
+#[derive(Debug, Eq, PartialEq)]
+struct Section {
+    name: String,
     /// Sizes in the one and in the other; `None` where it has no such section.
-    pub(crate) sizes: [Option<u64>; 2],
-    pub(crate) reason: Reason,
+    sizes: [Option<u64>; 2],
+    reason: Reason,
 }
 
 /// Why a section differs.
 #[derive(Debug, Eq, PartialEq)]
-pub(crate) enum Reason {
+enum Reason {
     /// Paths that only the one, and only the other has.
     Paths([BTreeSet<String>; 2]),
     /// Symbols that only the one, and only the other has.
@@ -53,14 +53,46 @@ pub(crate) enum Reason {
     None,
 }
 
+/// A Markdown list with an item for each reason.
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut rest: Vec<_> = self.sections.iter().collect();
+        if rest.is_empty() {
+            writeln!(f, "- headers only")?;
+        }
+        while let Some(first) = rest.first() {
+            let reason = &first.reason;
+            let (now, later): (Vec<_>, _) = rest
+                .into_iter()
+                .partition(|section| section.reason == *reason);
+            let names: Vec<_> = now.iter().map(ToString::to_string).collect();
+            writeln!(f, "- {}: {reason}", names.join(", "))?;
+            rest = later;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Section {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}`", self.name)?;
+        match self.sizes {
+            [Some(one), Some(other)] if one == other => Ok(()),
+            [Some(one), Some(other)] => write!(f, " ({one} bytes became {other})"),
+            [Some(_), None] => f.write_str(" (is gone)"),
+            [None, _] => f.write_str(" (is new)"),
+        }
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (what, sets) = match self {
             Self::Paths(sets) => ("paths", sets),
             Self::Symbols(sets) => ("symbols", sets),
             Self::Digest => return f.write_str("digest of the rest"),
-            Self::Place => return f.write_str("the same at another address"),
-            Self::None => return f.write_str("no reason of its own"),
+            Self::Place => return f.write_str("the same bytes at another address"),
+            Self::None => return f.write_str("no reason of their own"),
         };
         let list = |set: &BTreeSet<String>| {
             let mut text: Vec<_> = set.iter().take(NAMED).map(|s| format!("`{s}`")).collect();

@@ -112,32 +112,40 @@ pub fn mentions_path(contents: &[u8], path: &Path) -> bool {
     memchr::memmem::find(contents, path.as_os_str().as_encoded_bytes()).is_some()
 }
 
-/// `standard_opcode_lengths` of a line table with the opcodes of DWARF 3 and later.
-const OPCODE_LENGTHS: &[u8] = &[0, 1, 1, 1, 1, 0, 0, 0, 1, 0, 0, 1];
+/// What a compiler may have left of a directory without having been asked to, debug information
+/// apart.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Traces<'a> {
+    /// Code that it read there. The names are in messages.
+    pub code: &'a [PathBuf],
+    /// Other files that it read there. The names may be in metadata.
+    pub data: &'a [PathBuf],
+    /// Whether it was run in the directory.
+    pub was_run_in: bool,
+}
 
-/// Whether the compiled file `contents` has the directory `dir` in it for other reasons than that
-/// the compiler read `sources` there.
+/// Whether the compiled file `contents` has the directory `dir` in it for other reasons than
+/// the compiler's own, the `traces`.
 ///
 /// Compilers write the names of the files that they read into what they produce, which is
 /// harmless when those are moved. A path that appears otherwise was asked for by the source
-/// (`env!("OUT_DIR")`, say) and would be wrong elsewhere. Debug information has directories apart
-/// from file names, as strings of their own: between two zero bytes, or as the first of a line
-/// table's (DWARF 4, 6.2.4), after the lengths of its opcodes.
-pub fn bakes_dir(contents: &[u8], dir: &Path, sources: &[PathBuf]) -> bool {
-    let needle = dir.as_os_str().as_encoded_bytes();
-    let is_source_dir = |end: usize, start: usize| {
-        let before = &contents[..start];
-        contents.get(end) == Some(&0)
-            && (before.ends_with(&[0]) || before.ends_with(OPCODE_LENGTHS))
-    };
-    memchr::memmem::find_iter(contents, needle).any(|at| {
+/// (`env!("OUT_DIR")`, say) and would be wrong elsewhere. In rustc's metadata, strings end with a
+/// byte of its own. `contents` is to be [without debug information](crate::without_debug_info).
+pub fn bakes_dir(contents: &[u8], dir: &Path, traces: Traces<'_>) -> bool {
+    const STRING_END: u8 = 0xc1;
+    let bytes = |path: &Path| path.as_os_str().as_encoded_bytes().to_vec();
+    let needle = bytes(dir);
+    let code: Vec<Vec<u8>> = traces.code.iter().map(|file| bytes(file)).collect();
+    let data: Vec<Vec<u8>> = traces.data.iter().map(|file| bytes(file)).collect();
+    memchr::memmem::find_iter(contents, &needle).any(|at| {
         let rest = &contents[at..];
-        let is_source = |source: &PathBuf| {
-            let source = source.as_os_str().as_encoded_bytes();
-            rest.starts_with(source)
+        let is_string = |path: &[u8]| {
+            rest.strip_prefix(path)
+                .is_some_and(|rest| rest.first() == Some(&STRING_END))
         };
-        !(sources.iter().any(is_source)
-            || !sources.is_empty() && is_source_dir(at + needle.len(), at))
+        !(code.iter().any(|file| rest.starts_with(file))
+            || data.iter().any(|file| is_string(file))
+            || traces.was_run_in && is_string(&needle))
     })
 }
 
@@ -238,14 +246,25 @@ mod tests {
     #[test]
     fn names_of_sources_are_not_baked_in() {
         let out = Path::new("/out");
-        let sources = [PathBuf::from("/out/gen.rs")];
-        assert!(!bakes_dir(b"xx/out/gen.rs\0yy", out, &sources));
-        assert!(!bakes_dir(b"\0/out\0gen.rs\0", out, &sources));
-        assert!(bakes_dir(b"\0/out\0gen.rs\0", out, &[]));
-        let first_of_table = [OPCODE_LENGTHS, b"/out\0\0gen.rs\0"].concat();
-        assert!(!bakes_dir(&first_of_table, out, &sources));
-        assert!(bakes_dir(b"\x01/out\0\0gen.rs\0", out, &sources));
-        assert!(bakes_dir(b"/out/gen.rs and /out", out, &sources));
-        assert!(bakes_dir(b"/out/data.bin", out, &sources));
+        let (code, data) = ([PathBuf::from("/out/gen.rs")], [PathBuf::from("/out/a.md")]);
+        let traces = Traces {
+            code: &code,
+            data: &data,
+            was_run_in: false,
+        };
+        assert!(!bakes_dir(b"xx/out/gen.rs\0yy", out, traces));
+        assert!(bakes_dir(b"\0/out\0gen.rs\0", out, traces));
+        assert!(bakes_dir(b"/out/gen.rs and /out", out, traces));
+        assert!(bakes_dir(b"/out/data.bin", out, traces));
+        // In metadata the name of a file, in code a constant.
+        assert!(!bakes_dir(b"/out/a.md\xc1", out, traces));
+        assert!(bakes_dir(b"/out/a.md", out, traces));
+        let was_run_in = Traces {
+            was_run_in: true,
+            ..traces
+        };
+        assert!(!bakes_dir(b"/out\xc1", out, was_run_in));
+        assert!(bakes_dir(b"/out\xc1", out, traces));
+        assert!(bakes_dir(b"/out", out, was_run_in));
     }
 }

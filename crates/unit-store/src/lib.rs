@@ -45,10 +45,10 @@ mod root;
 mod select;
 pub mod trust;
 
-pub use digest::{Digest, ParseDigestError, bakes_dir, mentions_path, without_path};
+pub use digest::{Digest, ParseDigestError, Traces, bakes_dir, mentions_path, without_path};
 pub use key::{Key, KeyBuilder};
 pub use lock::KeyLock;
-pub use metadata::was_compiled_against;
+pub use metadata::{is_whole, was_compiled_against, without_debug_info};
 pub use observe::{FileDigests, World};
 pub use record::{Dependency, Observed, Output, Record, RecordError, scan_outputs};
 pub use root::{Candidate, FORMAT, Root, RootError, WriteError};

@@ -193,6 +193,52 @@ pub(crate) fn publish_unstable() {
         .publish();
 }
 
+/// The body of a build script that makes a static library in `out`. Its function `name` returns the value of the Rust
+/// expression `value`.
+pub(crate) fn static_library(name: &str, value: &str) -> String {
+    r#"
+        let out = std::env::var("OUT_DIR").unwrap();
+        let run = |program: &str, args: &[&str]| {
+            assert!(std::process::Command::new(program).args(args).status().unwrap().success());
+        };
+        let code = format!("int NAME(void) {{ return {}; }}", VALUE);
+        std::fs::write(format!("{out}/NAME.c"), code).unwrap();
+        run("cc", &["-c", "-fPIC", &format!("{out}/NAME.c"), "-o", &format!("{out}/NAME.o")]);
+        run("ar", &["crs", &format!("{out}/libNAME.a"), &format!("{out}/NAME.o")]);
+    "#
+    .replace("NAME", name)
+    .replace("VALUE", value)
+}
+
+/// `foosys`, whose static library is compiled from the variable `FOO`, and `mid` over it.
+pub(crate) fn publish_native_chain() {
+    let script = static_library("foo", r#"std::env::var("FOO").unwrap()"#);
+    scripted(
+        "foosys",
+        &format!(
+            r#"
+                {script}
+                println!("cargo::rerun-if-env-changed=FOO");
+                println!("cargo::rustc-link-search=native={{out}}");
+                println!("cargo::rustc-link-lib=static=foo");
+            "#
+        ),
+        r#"
+            extern "C" { fn foo() -> i32; }
+            pub fn value() -> i32 { unsafe { foo() } }
+        "#,
+    )
+    .file("Cargo.toml", &published("foosys", "links = 'foo'"))
+    .publish();
+    package("mid")
+        .dep("foosys", "1.0")
+        .file("src/lib.rs", "pub fn mid() -> i32 { foosys::value() }")
+        .publish();
+}
+
+/// A program over [`publish_native_chain`] that prints `FOO`.
+pub(crate) const NATIVE_MAIN: &str = r#"fn main() { println!("{}", mid::mid()); }"#;
+
 /// Version 1.0.0 of a package of edition 2021.
 pub(crate) fn package(name: &str) -> Package {
     let mut package = Package::new(name, "1.0.0");

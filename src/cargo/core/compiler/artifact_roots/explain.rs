@@ -4,7 +4,7 @@ use itertools::Itertools as _;
 use unit_store::{Observed, Root, World};
 
 use super::plan::directory_name;
-use super::{Inner, Source, sources};
+use super::{Inner, Source, sources, target_dir};
 use crate::core::compiler::{BuildRunner, Unit};
 
 /// Fields in which a unit must agree with the one that is asked for, to be worth a comparison.
@@ -31,6 +31,10 @@ pub(super) fn why(inner: &Inner, build_runner: &BuildRunner<'_, '_>, unit: &Unit
             let root = roots().find(has_others)?.path().display();
             Some(format!("{root} has other units of this package only"))
         })
+        .or_else(|| {
+            let dir = target_dir::with_builds_of(inner, &unit.pkg)?.display();
+            Some(format!("{dir} has no build of it that fits"))
+        })
         .unwrap_or_else(|| "no root has this package".to_owned())
 }
 
@@ -45,7 +49,7 @@ fn why_not_this(
     let var = (inner.environment).of(&unit.pkg, build_runner.is_primary_package(unit));
     let world = World {
         var: &var,
-        pristine: sources::is_pristine(&unit.pkg),
+        pristine: sources::is_pristine(build_runner, &unit.pkg),
         sources: &|| inner.source_digests.get(unit.pkg.root()),
     };
     let mut files = Default::default();

@@ -39,7 +39,11 @@ impl Common {
         let env = gctx
             .env_config()?
             .iter()
-            .map(|(name, value)| format!("{name}={value:?}"))
+            // They may be secrets, and people can read what a key is made of.
+            .map(|(name, value)| {
+                let value = Digest::of_bytes(value.as_encoded_bytes());
+                format!("{name}={value}")
+            })
             .sorted()
             .join("\n");
         let cfg = (build_runner.bcx.all_kinds.iter())

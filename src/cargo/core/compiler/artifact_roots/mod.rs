@@ -35,10 +35,10 @@
 //! - What a build script or a proc macro reads without saying so is not tracked, as in the rest of
 //!   Cargo. That includes the system's libraries: a proc macro that was linked on a newer system
 //!   may not load on an older one.
-//! - A root that was moved is taken to be right if no directive, compiled file or text that may be
-//!   included has its path in it. A build script may have written it to another file, or in
-//!   another encoding.
-//! - `-Z` flags are all in the key, also those that don't matter to rustc.
+//! - A root that was moved is taken to be right if no directive, compiled file or other output has
+//!   its path in it. A build script may have written it in another encoding, or to a by-product of
+//!   a native build system, such as a file for pkg-config.
+//! - A proc macro that writes to its package's `OUT_DIR` does so in the root.
 //! - Units with `-C target-cpu=native` are not shareable.
 //! - Sizes of outputs are checked when a unit is taken, digests are not.
 
@@ -52,8 +52,9 @@ mod sources;
 mod start;
 mod target_dir;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::{Arc, OnceLock, RwLock};
@@ -101,6 +102,8 @@ struct Inner {
     /// Units that another process builds, since when, and whether the user was told.
     waits: HashMap<Unit, (Instant, bool)>,
     compiled: usize,
+    /// Whether vendored packages were checked, which is done if anything is compiled.
+    has_verified: Cell<bool>,
 }
 
 /// A place where units are looked for.
@@ -169,6 +172,8 @@ struct Candidate {
     dependencies: Vec<Dependency>,
     /// Dependencies whose outputs have to be where they were.
     bound_to: Vec<(Key, PathBuf)>,
+    /// Its libraries, if other units have theirs in the same directory.
+    libraries: Vec<OsString>,
 }
 
 /// A shareable unit.
@@ -201,6 +206,23 @@ enum State {
 }
 
 impl Inner {
+    /// Checks that the files of vendored packages are those that they list, as Cargo does before it
+    /// compiles one.
+    fn verify_vendored(&self, build_runner: &BuildRunner<'_, '_>) -> CargoResult<()> {
+        let sources = build_runner.bcx.packages.sources();
+        let mut verified = HashSet::new();
+        for unit in self.entries.keys() {
+            let id = unit.pkg.package_id();
+            if sources::is_vendored(&unit.pkg)
+                && verified.insert(id)
+                && let Some(source) = sources.get(id.source_id())
+            {
+                source.verify(id)?;
+            }
+        }
+        Ok(())
+    }
+
     fn reused_identity(&self, unit: &Unit) -> Option<Digest> {
         match &self.entries.get(unit)?.state {
             State::Reused { identity, .. } => Some(*identity),
@@ -339,16 +361,27 @@ impl ArtifactRoots {
         dirs
     }
 
-    /// Directories of all units in roots that `unit` depends on, for rustc to look for crates in.
-    /// To come after all others.
-    pub fn search_dirs(&self, build_runner: &BuildRunner<'_, '_>, unit: &Unit) -> Vec<PathBuf> {
+    /// Adds the directories of all units in roots that `unit` depends on to the `args` that tell
+    /// rustc where to look for crates.
+    ///
+    /// Of equal crates rustc takes the last one. A root's directory has one unit, that of a target
+    /// directory may have others as well, which the project has in another build.
+    pub fn add_search_dirs(
+        &self,
+        build_runner: &BuildRunner<'_, '_>,
+        unit: &Unit,
+        args: &mut Vec<OsString>,
+    ) {
         let mut dirs =
             self.dirs_of_dependencies(build_runner, unit, |unit| unit.target.is_linkable());
-        // Of equal crates rustc takes the last one. A target directory has more than what was taken
-        // from it, and all units in one place.
         dirs.sort();
         dirs.dedup();
-        dirs.into_iter().map(|(_, dir)| dir).collect()
+        for (is_of_one_unit, dir) in dirs {
+            let mut dependency = OsString::from("dependency=");
+            dependency.push(dir);
+            let at = if is_of_one_unit { args.len() } else { 0 };
+            args.splice(at..at, ["-L".into(), dependency]);
+        }
     }
 
     /// Lets rustc find the dynamic libraries in roots that proc macros were linked with.
@@ -410,6 +443,9 @@ impl ArtifactRoots {
             return Ok(false);
         };
         let inner = inner.borrow();
+        if freshness.is_dirty() && !inner.has_verified.replace(true) {
+            inner.verify_vendored(build_runner)?;
+        }
         let Some(entry) = inner.entries.get(unit) else {
             return Ok(false);
         };

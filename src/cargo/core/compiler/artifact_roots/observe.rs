@@ -8,7 +8,8 @@
 //! Paths that Cargo hands out are a case of their own. `CARGO_MANIFEST_DIR` is an input like any
 //! other. `OUT_DIR` changes when a root is moved, and nearly everyone who names it only says which
 //! file to include. A crate that does more with it is bound to its place: one that names it
-//! otherwise in its source, or whose compiled files have it in them otherwise.
+//! otherwise in its source, or whose compiled files have it in them otherwise. The latter are
+//! looked at in any case, as a macro may have asked for a path without rustc's knowing.
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
@@ -19,7 +20,7 @@ use anyhow::{Context as _, bail};
 use cargo_util::paths;
 use filetime::FileTime;
 use regex::Regex;
-use unit_store::{Digest, Key, Observed, bakes_dir, mentions_path};
+use unit_store::{Digest, Key, Observed, Traces, bakes_dir, mentions_path, without_debug_info};
 
 use super::sources::{SourceDigests, are_compared, is_pristine};
 use super::{Inner, Places, Source};
@@ -93,9 +94,10 @@ pub(super) struct Observer {
     /// If the package's files are an input: whether they are what its checksum is of.
     sources: Option<bool>,
     pkg_root: PathBuf,
-    manifest_path: PathBuf,
     /// Directories whose contents are settled otherwise.
     settled: Vec<PathBuf>,
+    /// Directories in which Cargo takes what a build script watches for unchanged.
+    immutable: [PathBuf; 2],
     /// Runs of build scripts that the unit depends on.
     runs: Vec<(Key, Places)>,
     /// The unit itself.
@@ -119,10 +121,11 @@ impl Observer {
         Observer {
             environment: Arc::clone(&inner.environment),
             source_digests: Arc::clone(&inner.source_digests),
-            sources: are_compared(&unit.pkg).then(|| is_pristine(&unit.pkg)),
-            manifest_path: unit.pkg.manifest_path().to_owned(),
+            sources: are_compared(&unit.pkg).then(|| is_pristine(build_runner, &unit.pkg)),
             pkg_root,
             settled: settled_dirs(build_runner, &inner, unit),
+            immutable: ["git", "registry"]
+                .map(|dir| build_runner.bcx.gctx.home().as_path_unlocked().join(dir)),
             runs,
             places: places.clone(),
             started: FileTime::now(),
@@ -147,7 +150,13 @@ impl Observer {
             if is_settled_variable(name) {
                 continue;
             }
-            if name == "OUT_DIR" {
+            // A package with several scripts has a variable for each, with that ending.
+            let is_in_run = |value: &String| {
+                (self.runs.iter()).any(|(_, run)| Path::new(value).starts_with(&run.unit))
+            };
+            if name == "OUT_DIR"
+                || name.ends_with("_OUT_DIR") && value.as_ref().is_some_and(is_in_run)
+            {
                 out_dir_names.push(name.as_str());
             } else if let Some((_, value)) = script_env.iter().find(|(set, _)| set == name) {
                 let mentions = |dir: &PathBuf| mentions_path(value.as_bytes(), dir);
@@ -163,7 +172,21 @@ impl Observer {
         for file in info.files.keys() {
             self.note_file(file, &mut observed)?;
         }
-        if is_bound || self.does_more_than_include(&files, &out_dir_names)? {
+        let out_dirs = Vec::from_iter(self.runs.iter().map(|(_, run)| run.out.as_path()));
+        let uses = Uses {
+            files: &files,
+            names: &out_dir_names,
+            pkg_root: &self.pkg_root,
+            out_dirs: &out_dirs,
+        };
+        is_bound |= uses.do_more_than_include(|file| paths::read_bytes(file))?;
+        let compiled = compiled_files(&self.places.out)?;
+        // A macro may have asked without rustc's knowing.
+        is_bound |= uses.are_baked_into(&compiled)?;
+        if !is_bound && uses.is_package_baked_into(&compiled)? {
+            observed.push(self.manifest_dir());
+        }
+        if is_bound {
             // To where it is, and to where the package is, whichever the path was of.
             observed.push(Observed::Location {
                 path: self.places.unit.clone(),
@@ -174,16 +197,27 @@ impl Observer {
         Ok(observed)
     }
 
-    /// Inputs of the run of a build script that printed `stdout`, parsed as `output`.
-    pub fn of_run(&self, stdout: &[u8], output: &BuildOutput) -> CargoResult<Vec<Observed>> {
+    /// Inputs of the run of a build script that printed `stdout`, parsed as `output`. `None` if it
+    /// wants to be run each time, by watching a file that isn't there.
+    pub fn of_run(
+        &self,
+        stdout: &[u8],
+        output: &BuildOutput,
+    ) -> CargoResult<Option<Vec<Observed>>> {
+        let is_absent = |file: &PathBuf| {
+            let file = paths::normalize_path(&self.pkg_root.join(file));
+            !self.immutable.iter().any(|dir| file.starts_with(dir)) && !file.exists()
+        };
+        if output.rerun_if_changed.iter().any(is_absent) {
+            return Ok(None);
+        }
         let mut observed = self.sources()?;
         for name in &output.rerun_if_env_changed {
-            let value = match name.as_str() {
-                "CARGO_MANIFEST_DIR" => Some(self.pkg_root.clone().into()),
-                "CARGO_MANIFEST_PATH" => Some(self.manifest_path.clone().into()),
-                name => self.environment.var(name),
-            };
-            observed.push(Observed::env(name, value.as_deref()));
+            // They are where the package is. If that is passed on, it is seen below.
+            if matches!(name.as_str(), "CARGO_MANIFEST_DIR" | "CARGO_MANIFEST_PATH") {
+                continue;
+            }
+            observed.push(Observed::env(name, self.environment.var(name).as_deref()));
         }
         for file in declared_files(output) {
             self.note_file(&file, &mut observed)?;
@@ -202,7 +236,7 @@ impl Observer {
             observed.push(self.manifest_dir());
         }
         self.note_runs(mentions, &mut observed);
-        Ok(observed)
+        Ok(Some(observed))
     }
 
     /// See [`digest_of_declared`].
@@ -252,34 +286,52 @@ impl Observer {
         if was_changed_since(&normal, self.started) {
             bail!("`{}` was changed while it was built", normal.display());
         }
-        if absolute.starts_with(&self.pkg_root) {
-            // Named by the way from the package: where that is elsewhere, so is the file.
+        // Found from where the package is, it seems: where that is elsewhere, so is the file.
+        let is_beside = |dir: &Path| dir.parent().is_some() && normal.starts_with(dir);
+        if absolute.starts_with(&self.pkg_root) || self.pkg_root.ancestors().any(is_beside) {
             observed.push(self.manifest_dir());
         }
         Ok(())
     }
+}
 
-    /// Whether a unit that read `files`, and the variables `names` with `OUT_DIR` in them, does more
-    /// with those than say where a file to be included is.
-    fn does_more_than_include(&self, files: &[PathBuf], names: &[&str]) -> CargoResult<bool> {
-        if names.is_empty() {
+/// How a unit that read `files` uses the variables `names`, which have paths of `out_dirs` in them.
+pub(super) struct Uses<'a> {
+    pub files: &'a [PathBuf],
+    pub names: &'a [&'a str],
+    pub pkg_root: &'a Path,
+    /// The `OUT_DIR`s as they were when the unit was built.
+    pub out_dirs: &'a [&'a Path],
+}
+
+impl Uses<'_> {
+    fn is_generated(&self, file: &Path) -> bool {
+        self.out_dirs.iter().any(|dir| file.starts_with(dir))
+    }
+
+    /// Whether the source does more with the variables than say where a file to be included is.
+    pub fn do_more_than_include(
+        &self,
+        read: impl Fn(&Path) -> CargoResult<Vec<u8>>,
+    ) -> CargoResult<bool> {
+        if self.names.is_empty() {
             return Ok(false);
         }
-        let out_dirs: Vec<&Path> = self.runs.iter().map(|(_, run)| run.out.as_path()).collect();
-        let is_generated = |file: &PathBuf| out_dirs.iter().any(|dir| file.starts_with(dir));
         let mut texts = Vec::new();
-        for file in files {
-            if !is_generated(file) && !file.starts_with(&self.pkg_root) {
+        for file in self.files {
+            if !self.is_generated(file) && !file.starts_with(self.pkg_root) {
                 continue;
             }
-            let contents = paths::read_bytes(file)?;
+            let contents = read(file)?;
             // As part of a path it may be in anything that was generated.
-            if is_generated(file) && out_dirs.iter().any(|dir| mentions_path(&contents, dir)) {
+            if self.is_generated(file)
+                && (self.out_dirs.iter()).any(|dir| mentions_path(&contents, dir))
+            {
                 return Ok(true);
             }
             texts.push(String::from_utf8_lossy(&contents).into_owned());
         }
-        for name in names {
+        for name in self.names {
             let count = |uses: Regex| -> usize {
                 texts.iter().map(|text| uses.find_iter(text).count()).sum()
             };
@@ -289,26 +341,63 @@ impl Observer {
                 return Ok(true);
             }
         }
-        let sources: Vec<PathBuf> = files
-            .iter()
-            .filter(|file| is_generated(file))
-            .cloned()
-            .collect();
-        for entry in std::fs::read_dir(&self.places.out)? {
-            let path = entry?.path();
-            if !path.is_file() || path.extension() == Some(OsStr::new("d")) {
-                continue;
-            }
-            let contents = paths::read_bytes(&path)?;
-            if out_dirs
-                .iter()
-                .any(|dir| bakes_dir(&contents, dir, &sources))
-            {
+        Ok(false)
+    }
+
+    /// Whether any of the `compiled` files has one of the `OUT_DIR`s in it for other reasons than
+    /// that files were included from there.
+    pub fn are_baked_into(&self, compiled: &[PathBuf]) -> CargoResult<bool> {
+        const CODE: &[&str] = &["rs", "in", "inc"];
+        let is_code = |file: &PathBuf| {
+            (file.extension()).is_some_and(|extension| CODE.iter().any(|code| extension == *code))
+        };
+        let files = self.files.iter().filter(|file| self.is_generated(file));
+        let (code, data): (Vec<PathBuf>, _) = files.cloned().partition(is_code);
+        let traces = Traces {
+            code: &code,
+            data: &data,
+            was_run_in: false,
+        };
+        is_any_baked(compiled, self.out_dirs, traces)
+    }
+
+    /// Whether any of the `compiled` files has the package's directory in it for other reasons than
+    /// that its sources are there.
+    pub fn is_package_baked_into(&self, compiled: &[PathBuf]) -> CargoResult<bool> {
+        let traces = Traces {
+            code: self.files,
+            data: &[],
+            was_run_in: true,
+        };
+        is_any_baked(compiled, &[self.pkg_root], traces)
+    }
+}
+
+fn is_any_baked(compiled: &[PathBuf], dirs: &[&Path], traces: Traces<'_>) -> CargoResult<bool> {
+    if dirs.is_empty() {
+        return Ok(false);
+    }
+    for file in compiled {
+        let contents = paths::read_bytes(file)?;
+        for part in without_debug_info(&contents) {
+            if dirs.iter().any(|dir| bakes_dir(part, dir, traces)) {
                 return Ok(true);
             }
         }
-        Ok(false)
     }
+    Ok(false)
+}
+
+/// The files in `dir` that rustc left for others than Cargo.
+fn compiled_files(dir: &Path) -> CargoResult<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.is_file() && path.extension() != Some(OsStr::new("d")) {
+            files.push(path);
+        }
+    }
+    Ok(files)
 }
 
 /// Directories whose contents `unit` may read without that being noted.
@@ -443,7 +532,7 @@ fn static_libraries(output: &BuildOutput) -> Vec<PathBuf> {
     files
 }
 
-/// Finds files below `dir` that the package's source may include: all but binary ones and the
+/// Finds what is in files below `dir` that others may read or link: all but debug information, and the
 /// by-products of make, CMake and autoconf, which are full of paths and of no use to rustc.
 pub(super) fn find_sources(dir: &Path, texts: &mut Vec<Vec<u8>>) -> CargoResult<()> {
     const BY_PRODUCTS: &[&str] = &[
@@ -469,9 +558,10 @@ pub(super) fn find_sources(dir: &Path, texts: &mut Vec<Vec<u8>>) -> CargoResult<
             find_sources(&path, texts)?;
         } else if file_type.is_file() {
             let contents = paths::read_bytes(&path)?;
-            if str::from_utf8(&contents).is_ok() {
-                texts.push(contents);
-            }
+            texts.push(match str::from_utf8(&contents) {
+                Ok(_) => contents,
+                Err(_) => without_debug_info(&contents).concat(),
+            });
         }
     }
     Ok(())

@@ -1,5 +1,6 @@
 //! Looking for units while a build is planned.
 
+use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -41,6 +42,7 @@ pub(in crate::core::compiler) fn plan(build_runner: &mut BuildRunner<'_, '_>) ->
         warned: HashSet::new(),
         waits: HashMap::new(),
         compiled: 0,
+        has_verified: Cell::new(false),
     };
 
     let order = topological_order(build_runner);
@@ -106,27 +108,15 @@ pub(in crate::core::compiler) fn plan(build_runner: &mut BuildRunner<'_, '_>) ->
     for unit in &shareable {
         candidates.push(inner.candidates(build_runner, unit)?);
     }
-    let nodes: Vec<Node<'_>> = (shareable.iter().zip(&candidates))
-        .map(|(unit, candidates)| Node {
-            key: inner.entries[unit].key,
-            dependencies: build_runner
-                .unit_deps(unit)
-                .iter()
-                .map(|dependency| index[&dependency.unit])
-                .collect(),
-            offers: candidates
-                .iter()
-                .map(|candidate| Offer {
-                    identity: candidate.identity,
-                    dependencies: &candidate.dependencies,
-                    place: (unit.mode.is_run_custom_build())
-                        .then_some(candidate.places.out.as_path()),
-                    bound_to: &candidate.bound_to,
-                })
-                .collect(),
-        })
-        .collect();
-    let selection = unit_store::select(&nodes);
+    let selection = loop {
+        let selection = select(build_runner, &inner, &shareable, &index, &candidates);
+        let Some(root) = target_dir::conflict(&inner, &candidates, &selection) else {
+            break selection;
+        };
+        for candidates in &mut candidates {
+            candidates.retain(|candidate| candidate.root != root);
+        }
+    };
     for ((unit, candidates), selected) in shareable.iter().zip(candidates).zip(selection) {
         if let Some(selected) = selected {
             let candidate = candidates.into_iter().nth(selected).expect("was offered");
@@ -164,6 +154,37 @@ pub(in crate::core::compiler) fn plan(build_runner: &mut BuildRunner<'_, '_>) ->
     Ok(())
 }
 
+/// Selects for each of `units` which of its `candidates` to take. `index` has their numbers.
+fn select(
+    build_runner: &BuildRunner<'_, '_>,
+    inner: &Inner,
+    units: &[Unit],
+    index: &HashMap<Unit, usize>,
+    candidates: &[Vec<Candidate>],
+) -> Vec<Option<usize>> {
+    let nodes: Vec<Node<'_>> = (units.iter().zip(candidates))
+        .map(|(unit, candidates)| Node {
+            key: inner.entries[unit].key,
+            dependencies: build_runner
+                .unit_deps(unit)
+                .iter()
+                .map(|dependency| index[&dependency.unit])
+                .collect(),
+            offers: candidates
+                .iter()
+                .map(|candidate| Offer {
+                    identity: candidate.identity,
+                    dependencies: &candidate.dependencies,
+                    place: (unit.mode.is_run_custom_build())
+                        .then_some(candidate.places.out.as_path()),
+                    bound_to: &candidate.bound_to,
+                })
+                .collect(),
+        })
+        .collect();
+    unit_store::select(&nodes)
+}
+
 impl Inner {
     /// Builds of `unit` that any root has and whose observed inputs hold.
     pub(super) fn candidates(
@@ -198,7 +219,7 @@ impl Inner {
             let var = self.environment.of(&unit.pkg, is_primary);
             let world = World {
                 var: &var,
-                pristine: sources::is_pristine(&unit.pkg),
+                pristine: sources::is_pristine(build_runner, &unit.pkg),
                 sources: &|| self.source_digests.get(unit.pkg.root()),
             };
             for candidate in candidates {
@@ -216,6 +237,7 @@ impl Inner {
                         identity: candidate.record.identity,
                         dependencies: candidate.record.dependencies,
                         bound_to: bound_to.collect(),
+                        libraries: Vec::new(),
                     });
                 }
             }

@@ -66,6 +66,13 @@ pub(super) fn read(ws: &Workspace<'_>) -> CargoResult<Option<Settings>> {
             ))?;
             continue;
         }
+        if is_same(&path, ws.build_dir().as_path_unlocked()) {
+            gctx.shell().warn(format!(
+                "`{}` in `{origin}` is the target directory of this workspace, and is ignored",
+                path.display()
+            ))?;
+            continue;
+        }
         let real = try_canonicalize(&path).unwrap_or_else(|_| path.clone());
         if !seen.insert(real.clone()) {
             continue;

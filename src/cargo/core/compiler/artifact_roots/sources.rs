@@ -13,7 +13,8 @@ use cargo_util::Sha256;
 use unit_store::Digest;
 
 use super::key::optional;
-use crate::core::Package;
+use crate::core::compiler::BuildRunner;
+use crate::core::{Package, SourceKind};
 
 /// The file in which packages of directory sources have the checksums of their files.
 const LIST: &str = ".cargo-checksum.json";
@@ -66,8 +67,15 @@ pub(super) fn are_compared(pkg: &Package) -> bool {
 }
 
 /// Whether the sources of `pkg` are what the checksum in its key is of.
-pub(super) fn is_pristine(pkg: &Package) -> bool {
-    pkg.package_id().source_id().is_registry() && !is_vendored(pkg)
+///
+/// Cargo unpacks an archive once. Other registries than crates.io, and directories of archives in
+/// its place, may have another one later.
+pub(super) fn is_pristine(build_runner: &BuildRunner<'_, '_>, pkg: &Package) -> bool {
+    let source_id = pkg.package_id().source_id();
+    let sources = build_runner.bcx.packages.sources();
+    let is_local = (sources.get(source_id))
+        .is_some_and(|source| *source.replaced_source_id().kind() == SourceKind::LocalRegistry);
+    source_id.is_crates_io() && !is_vendored(pkg) && !is_local
 }
 
 /// Digests of sources that were asked for, so that each is made once.

@@ -251,7 +251,11 @@ impl Seen {
             Seen::Run => {
                 let scanned;
                 let outputs = if outputs.is_empty() {
-                    scanned = scan_outputs(&places.out)?;
+                    // Copies may have lost an empty directory.
+                    scanned = match places.out.is_dir() {
+                        true => scan_outputs(&places.out)?,
+                        false => Vec::new(),
+                    };
                     &scanned
                 } else {
                     outputs
@@ -310,7 +314,9 @@ impl Commit {
             })
             .collect::<Vec<_>>();
         let scripts = self.script_outputs();
-        let observed = self.observed(&scripts)?;
+        let Some(observed) = self.observed(&scripts)? else {
+            return Ok(());
+        };
         let digest = match self.digest.get() {
             Some(digest) => *digest,
             None => {
@@ -351,7 +357,8 @@ impl Commit {
         of_scripts.cloned().collect()
     }
 
-    fn observed(&self, scripts: &[BuildOutput]) -> CargoResult<Vec<Observed>> {
+    /// Inputs of the unit, `None` if it is not to be used again.
+    fn observed(&self, scripts: &[BuildOutput]) -> CargoResult<Option<Vec<Observed>>> {
         if self.is_run {
             let stdout = paths::read_bytes(&self.places.script_stdout())?;
             let output = scripts.first().context("the build script has no output")?;
@@ -359,8 +366,8 @@ impl Commit {
         } else {
             let script_env = scripts.iter().flat_map(|output| output.env.clone());
             let dep_info = self.places.out.join(&self.dep_info);
-            self.observer
-                .of_rustc(&dep_info, &Vec::from_iter(script_env))
+            let script_env = Vec::from_iter(script_env);
+            Ok(Some(self.observer.of_rustc(&dep_info, &script_env)?))
         }
     }
 

@@ -16,17 +16,21 @@
 //! The layout has to be the one that this build has, see `-Z build-dir-new-layout`. Nobody may
 //! build into the directory while it is used: it is not locked.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use cargo_util::paths;
-use unit_store::{Dependency, bakes_dir, mentions_path, was_compiled_against};
+use unit_store::{Dependency, Digest, is_whole, mentions_path, was_compiled_against, without_path};
 
-use super::observe::{digest_of_declared, find_sources, is_settled_variable, settled_dirs};
+use super::observe::{
+    Uses, digest_of_declared, directives, find_sources, is_settled_variable, settled_dirs,
+};
 use super::sources::is_vendored;
 use super::start::{Seen, dep_info_name, identity};
-use super::{Candidate, Inner, Places};
+use super::{Candidate, Inner, Places, Source};
+use crate::core::Package;
 use crate::core::compiler::build_runner::BuildRunner;
 use crate::core::compiler::custom_build::BuildDeps;
 use crate::core::compiler::fingerprint::{parse_rustc_dep_info, stored};
@@ -48,11 +52,13 @@ pub(super) fn is_target_dir(path: &Path) -> bool {
         dir.join(".fingerprint").is_dir() || units.any(|dir| dir.join("fingerprint").is_dir())
     };
     let dirs = below(path);
+    // A project has such a directory two levels down as well.
+    let is_made_by_cargo = ["CACHEDIR.TAG", ".rustc_info.json"]
+        .iter()
+        .any(|name| path.join(name).is_file());
     dirs.iter().any(has_fingerprints)
-        || dirs
-            .iter()
-            .flat_map(|dir| below(dir))
-            .any(|dir| has_fingerprints(&dir))
+        || is_made_by_cargo
+            && (dirs.iter().flat_map(|dir| below(dir))).any(|dir| has_fingerprints(&dir))
 }
 
 /// The candidates that the target directory `dir`, the root with number `root`, has for `units`,
@@ -64,7 +70,7 @@ pub(super) fn candidates(
     root: usize,
     dir: &Path,
 ) -> CargoResult<HashMap<Unit, Candidate>> {
-    let mut found: HashMap<Unit, Candidate> = HashMap::new();
+    let mut found = Found::default();
     for unit in units {
         // Its files may be edited, and stock sees that by times only.
         if is_vendored(&unit.pkg) {
@@ -73,7 +79,7 @@ pub(super) fn candidates(
         let dependencies = build_runner.unit_deps(unit).iter().map(|dependency| {
             Some(Dependency {
                 key: inner.entries[&dependency.unit].key,
-                identity: found.get(&dependency.unit)?.identity,
+                identity: found.candidates.get(&dependency.unit)?.identity,
             })
         });
         let Some(mut dependencies) = dependencies.collect::<Option<Vec<_>>>() else {
@@ -81,21 +87,119 @@ pub(super) fn candidates(
         };
         dependencies.sort_by_key(|dependency| (dependency.key, dependency.identity));
         dependencies.dedup();
-        if let Some(candidate) = candidate(build_runner, inner, unit, root, dir, dependencies)?
-            && is_compiled_against(build_runner, &found, unit, &candidate.places)?
-        {
-            found.insert(unit.clone(), candidate);
+        // A directory that can't be read in parts is of no use in those.
+        let candidate = candidate(
+            build_runner,
+            inner,
+            &mut found,
+            unit,
+            root,
+            dir,
+            dependencies,
+        );
+        if let Ok(Some(candidate)) = candidate {
+            found.candidates.insert(unit.clone(), candidate);
         }
     }
     // They were of another directory.
     build_runner.fingerprints.clear();
     build_runner.build_explicit_deps.clear();
-    Ok(found)
+    Ok(found.candidates)
+}
+
+/// A target directory on the search path in which `pkg` was built, to whatever end.
+pub(super) fn with_builds_of<'a>(inner: &'a Inner, pkg: &Package) -> Option<&'a Path> {
+    inner.sources.iter().find_map(|source| {
+        let Source::TargetDir(path) = source else {
+            return None;
+        };
+        let entries = walkdir::WalkDir::new(path).max_depth(4).into_iter();
+        let prefix = format!("{}-", pkg.name());
+        entries
+            .filter_map(|entry| entry.ok())
+            .any(|entry| {
+                let dir = entry.path().parent().and_then(Path::file_name);
+                let name = entry.file_name().to_string_lossy();
+                dir.is_some_and(|dir| dir == ".fingerprint") && name.starts_with(&prefix)
+                    || dir.is_some_and(|dir| dir == "build") && *name == *pkg.name()
+            })
+            .then_some(path.as_path())
+    })
+}
+
+/// The number of a target directory to do without, if two of those that units were selected from
+/// have a library of the same name and another build: rustc would look in both.
+pub(super) fn conflict(
+    inner: &Inner,
+    candidates: &[Vec<Candidate>],
+    selection: &[Option<usize>],
+) -> Option<usize> {
+    let selected = || {
+        (candidates.iter().zip(selection))
+            .filter_map(|(candidates, selected)| Some(&candidates[(*selected)?]))
+    };
+    let mut counts: BTreeMap<usize, usize> = BTreeMap::new();
+    for candidate in selected() {
+        if let Source::TargetDir(_) = &inner.sources[candidate.root] {
+            *counts.entry(candidate.root).or_default() += 1;
+        }
+    }
+    if counts.len() < 2 {
+        return None;
+    }
+    let is_in_conflict = |candidate: &Candidate, other: usize| {
+        let out = candidate.places.out.as_path();
+        let (this, other) = (&inner.sources[candidate.root], &inner.sources[other]);
+        let Ok(rest) = out.strip_prefix(this.path()) else {
+            return false;
+        };
+        (candidate.libraries.iter()).any(|name| {
+            let there = other.path().join(rest).join(name);
+            there.exists()
+                && Digest::of_file(&there).ok().map(|(digest, _)| digest)
+                    != Digest::of_file(&out.join(name))
+                        .ok()
+                        .map(|(digest, _)| digest)
+        })
+    };
+    let in_conflict = selected().find_map(|candidate| {
+        counts.get(&candidate.root)?;
+        let mut others = counts.keys().filter(|other| **other != candidate.root);
+        let other = others.find(|other| is_in_conflict(candidate, **other))?;
+        Some([candidate.root, *other])
+    })?;
+    in_conflict.into_iter().min_by_key(|root| counts[root])
+}
+
+/// What was found in a target directory so far.
+#[derive(Default)]
+struct Found {
+    candidates: HashMap<Unit, Candidate>,
+    /// Units for which a variable made a difference that is not in stock's fingerprint, and what
+    /// was compiled against one. If a variable was another one for a while, they were built again,
+    /// but not all that has their code in it.
+    tainted: HashSet<Unit>,
+    /// Former paths of `OUT_DIR`s, in a directory that was moved.
+    former: Vec<PathBuf>,
+    /// Metadata by path.
+    metadata: HashMap<PathBuf, Rc<Vec<u8>>>,
+}
+
+impl Found {
+    fn metadata(&mut self, path: PathBuf) -> CargoResult<Rc<Vec<u8>>> {
+        if let Some(metadata) = self.metadata.get(&path) {
+            return Ok(Rc::clone(metadata));
+        }
+        let metadata = Rc::new(paths::read_bytes(&path)?);
+        self.metadata.insert(path, Rc::clone(&metadata));
+        Ok(metadata)
+    }
 }
 
 fn candidate(
     build_runner: &mut BuildRunner<'_, '_>,
     inner: &Inner,
+    found: &mut Found,
     unit: &Unit,
     root: usize,
     dir: &Path,
@@ -134,13 +238,17 @@ fn candidate(
     };
 
     let mut declared = None;
+    let mut libraries = Vec::new();
     let settled = settled_dirs(build_runner, inner, unit);
     if is_run {
         let built_in = built_in(&places);
         let Some(output) = parse_output(build_runner, unit, &places, &built_in) else {
             return Ok(None);
         };
-        if built_in != places.out && is_named_in_sources(&places, &built_in)? {
+        if built_in != places.out {
+            found.former.push(built_in);
+        }
+        if is_bound_run(found, &places)? {
             return Ok(None);
         }
         let settled: Vec<&Path> = settled.iter().map(PathBuf::as_path).collect();
@@ -166,8 +274,14 @@ fn candidate(
                 ]
             })
             .filter_map(|path| path?.file_name())
-            .all(|name| places.out.join(name).is_file());
-        if !is_there || is_bound(build_runner, unit, &places, &there)? {
+            .all(|name| is_whole(&places.out.join(name)).unwrap_or(false));
+        if unit.target.is_linkable() {
+            let names = outputs.iter().filter_map(|output| output.path.file_name());
+            libraries.extend(names.map(OsStr::to_owned));
+        }
+        // What the project has built itself is found first by rustc.
+        let has_own = unit.target.is_linkable() && (outputs.iter()).any(|it| it.path.exists());
+        if !is_there || has_own || is_bound(build_runner, found, unit, &places)? {
             return Ok(None);
         }
     }
@@ -185,6 +299,20 @@ fn candidate(
     if !is_as_it_was {
         return Ok(None);
     }
+    let is_tainted = (build_runner.unit_deps(unit).iter())
+        .any(|dependency| found.tainted.contains(&dependency.unit));
+    let metadata = metadata_of(build_runner, unit, &places)?;
+    if is_tainted && metadata.is_none() {
+        return Ok(None);
+    }
+    if is_tainted || (watched.env.iter()).any(|(name, _)| !is_settled_variable(name)) {
+        found.tainted.insert(unit.clone());
+    }
+    if let Some(metadata) = metadata
+        && !is_compiled_against(build_runner, found, unit, metadata)?
+    {
+        return Ok(None);
+    }
     let Ok(digest) = Seen::of(build_runner, unit)?.digest(&places, &[], declared) else {
         return Ok(None);
     };
@@ -194,6 +322,7 @@ fn candidate(
         identity: identity(digest, &dependencies),
         dependencies,
         bound_to: Vec::new(),
+        libraries,
     }))
 }
 
@@ -215,85 +344,115 @@ fn built_in(places: &Places) -> PathBuf {
         .unwrap_or_else(|_| places.out.clone())
 }
 
-/// Whether generated source names the directory that it was generated into.
-fn is_named_in_sources(places: &Places, built_in: &Path) -> CargoResult<bool> {
-    let mut texts = Vec::new();
-    find_sources(&places.out, &mut texts)?;
-    Ok(texts.iter().any(|text| mentions_path(text, built_in)))
+/// Whether the run of a build script has a former path in what it printed or generated.
+fn is_bound_run(found: &Found, places: &Places) -> CargoResult<bool> {
+    if found.former.is_empty() {
+        return Ok(false);
+    }
+    let former = built_in(places);
+    let stdout = directives(&paths::read_bytes(&places.script_stdout())?);
+    // Cargo replaces the run's own one.
+    let mut texts = vec![without_path(&stdout, &former)];
+    // Git and others lose what is empty.
+    if places.out.is_dir() {
+        find_sources(&places.out, &mut texts)?;
+    }
+    if has_lost_dirs(&stdout, &former, places) {
+        return Ok(true);
+    }
+    let mentions = |dir: &PathBuf| texts.iter().any(|text| mentions_path(text, dir));
+    Ok(found.former.iter().any(mentions))
 }
 
-/// Whether a unit has, for other reasons than that source was there, the former path of an
-/// `OUT_DIR` in it that was moved.
+/// Whether a path in `OUT_DIR` that the build script printed is gone.
+fn has_lost_dirs(stdout: &[u8], former: &Path, places: &Places) -> bool {
+    let stdout = String::from_utf8_lossy(stdout);
+    let former = former.to_string_lossy();
+    (stdout.lines().filter_map(|line| line.split_once(&*former))).any(|(_, rest)| {
+        let rest = rest.trim_start_matches(['/', '\\']);
+        !places.out.join(rest).exists()
+    })
+}
+
+/// Whether a unit has the former path of an `OUT_DIR` that was moved in it, for other reasons than
+/// that source was there.
 fn is_bound(
     build_runner: &BuildRunner<'_, '_>,
+    found: &Found,
     unit: &Unit,
     places: &Places,
-    there: &impl Fn(PathBuf) -> Option<PathBuf>,
 ) -> CargoResult<bool> {
-    for dependency in build_runner.unit_deps(unit) {
-        let run = &dependency.unit;
-        if !run.mode.is_run_custom_build() {
-            continue;
-        }
-        let (out, run) = run_dirs(build_runner, run);
-        let (Some(out), Some(run)) = (there(out), there(run)) else {
-            continue;
-        };
-        let run = Places {
-            unit: run.clone(),
-            messages: run.clone(),
-            out,
-            run,
-        };
-        let built_in = built_in(&run);
-        if built_in == run.out {
-            continue;
-        }
-        let dep_info = places.out.join(dep_info_name(build_runner, unit));
-        let Ok(info) = parse_rustc_dep_info(&dep_info) else {
-            return Ok(true);
-        };
-        let sources: Vec<PathBuf> = (info.files.into_keys())
-            .filter(|file| file.starts_with(&built_in))
-            .collect();
-        for output in build_runner.outputs(unit)?.iter() {
-            let Some(name) = output.path.file_name() else {
-                continue;
-            };
-            let contents = paths::read_bytes(&places.out.join(name)).unwrap_or_default();
-            if bakes_dir(&contents, &built_in, &sources) {
-                return Ok(true);
-            }
-        }
+    if found.former.is_empty() {
+        return Ok(false);
     }
-    Ok(false)
+    let info = parse_rustc_dep_info(&places.out.join(dep_info_name(build_runner, unit)))?;
+    let files: Vec<PathBuf> = (info.files.into_keys())
+        .map(|file| unit.pkg.root().join(file))
+        .collect();
+    let runs: Vec<(PathBuf, &Places)> = (build_runner.unit_deps(unit).iter())
+        .filter(|dependency| dependency.unit.mode.is_run_custom_build())
+        .map(|dependency| &found.candidates[&dependency.unit].places)
+        .map(|places| (built_in(places), places))
+        .collect();
+    let names: Vec<&str> = (info.env.iter())
+        .filter(|(_, value)| {
+            let value = value.as_deref().unwrap_or_default().as_bytes();
+            (found.former.iter()).any(|dir| mentions_path(value, dir))
+        })
+        .map(|(name, _)| name.as_str())
+        .collect();
+    let former: Vec<&Path> = found.former.iter().map(PathBuf::as_path).collect();
+    let uses = Uses {
+        files: &files,
+        names: &names,
+        pkg_root: unit.pkg.root(),
+        out_dirs: &former,
+    };
+    let read = |file: &Path| {
+        let moved = runs.iter().find_map(|(former, places)| {
+            let rest = file.strip_prefix(former).ok()?;
+            Some(places.out.join(rest))
+        });
+        paths::read_bytes(moved.as_deref().unwrap_or(file))
+    };
+    let outputs = build_runner.outputs(unit)?;
+    let compiled: Vec<PathBuf> = (outputs.iter())
+        .filter_map(|output| Some(places.out.join(output.path.file_name()?)))
+        .filter(|path| path.is_file())
+        .collect();
+    Ok(uses.do_more_than_include(read)? || uses.are_baked_into(&compiled)?)
 }
 
-/// Whether the metadata of `unit` in `places` refers to the builds of its dependencies in `found`.
-/// What has none, a program or a proc macro, has its dependencies in itself.
-fn is_compiled_against(
+/// The file with the metadata of `unit` in `places`. Programs and proc macros have none that their
+/// dependencies are named in; those are in themselves.
+fn metadata_of(
     build_runner: &BuildRunner<'_, '_>,
-    found: &HashMap<Unit, Candidate>,
     unit: &Unit,
     places: &Places,
+) -> CargoResult<Option<PathBuf>> {
+    let outputs = build_runner.outputs(unit)?;
+    let of_flavor = |flavor| outputs.iter().find(|output| output.flavor == flavor);
+    let output = of_flavor(FileFlavor::Rmeta)
+        .or_else(|| of_flavor(FileFlavor::Linkable).filter(|_| !unit.target.proc_macro()));
+    let name = output.and_then(|output| output.path.file_name());
+    Ok(name.map(|name| places.out.join(name)))
+}
+
+/// Whether `metadata`, that of `unit`, refers to the builds of its dependencies that were found.
+fn is_compiled_against(
+    build_runner: &BuildRunner<'_, '_>,
+    found: &mut Found,
+    unit: &Unit,
+    metadata: PathBuf,
 ) -> CargoResult<bool> {
-    let metadata_of = |unit: &Unit, places: &Places| -> CargoResult<Option<PathBuf>> {
-        let outputs = build_runner.outputs(unit)?;
-        let output = (outputs.iter()).find(|output| output.flavor == FileFlavor::Rmeta);
-        let name = output.and_then(|output| output.path.file_name());
-        Ok(name.map(|name| places.out.join(name)))
-    };
-    let Some(metadata) = metadata_of(unit, places)? else {
-        return Ok(true);
-    };
-    let metadata = paths::read_bytes(&metadata)?;
+    let metadata = found.metadata(metadata)?;
     for dependency in build_runner.unit_deps(unit) {
         let dependency = &dependency.unit;
         if !dependency.target.is_linkable() {
             continue;
         }
-        let places = &found[dependency].places;
-        let file = match metadata_of(dependency, places)? {
+        let places = &found.candidates[dependency].places;
+        let file = match metadata_of(build_runner, dependency, places)? {
             Some(metadata) => Some(metadata),
             None => build_runner.outputs(dependency)?.iter().find_map(|output| {
                 let is_library = output.flavor == FileFlavor::Linkable;
@@ -304,7 +463,7 @@ fn is_compiled_against(
         let (Some(file), Some(extra)) = (file, extra.c_extra_filename()) else {
             return Ok(false);
         };
-        let dependency = paths::read_bytes(&file)?;
+        let dependency = found.metadata(file)?;
         if !was_compiled_against(&metadata, &dependency, &format!("-{extra}")) {
             return Ok(false);
         }
