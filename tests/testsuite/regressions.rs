@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use cargo_test_support::{Project, paths, prelude::*, project, registry, retry};
 
-use crate::utils::cargo::{Cargo, OVER_A_ROOT};
+use crate::utils::cargo::OVER_A_ROOT;
 use crate::utils::packages::{
     LOG_RUN, NATIVE_MAIN, package, publish_native_chain, publish_script, published, scripted,
     static_library, vendor,
