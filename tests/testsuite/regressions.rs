@@ -1497,3 +1497,40 @@ fn copied_library_of_a_read_only_root() {
 fn wait_until(mut ready: impl FnMut() -> bool) {
     retry(600, || ready().then_some(()));
 }
+
+/// A run of a build script was not kept, as a file that it had declared was its own work. Whatever was in the file, such
+/// runs were the same to dependents: those that were made with another one's library were taken.
+#[cargo_test]
+fn dependents_of_a_run_that_was_not_kept() {
+    if !(have("cc") && have("ar")) {
+        skip!("no C compiler here");
+    }
+    let script = static_library("foo", r#"std::env::var("FOO").unwrap()"#)
+        .replace(r#"std::env::var("OUT_DIR").unwrap()"#, r#""OUTSIDE""#)
+        .replace("OUTSIDE", dir("outside").to_str().unwrap());
+    fs::create_dir(dir("outside")).unwrap();
+    scripted(
+        "foosys",
+        &format!(
+            r#"
+                {script}
+                println!("cargo::rerun-if-env-changed=FOO");
+                println!("cargo::rerun-if-changed={{out}}/libfoo.a");
+                println!("cargo::rustc-link-search=native={{out}}");
+                println!("cargo::rustc-link-lib=static=foo");
+            "#
+        ),
+        r#"
+            extern "C" { fn foo() -> i32; }
+            pub fn value() -> i32 { unsafe { foo() } }
+        "#,
+    )
+    .publish();
+    let deps = dir("deps");
+    let main = r#"fn main() { println!("{}", foosys::value()); }"#;
+    for value in ["1", "2"] {
+        let app = app(&format!("app{value}"), "foosys = '1.0'", main);
+        let report = app.cargo("build").env("FOO", value).deps_dir(&deps).run();
+        assert_eq!(app.says(), value, "{report}");
+    }
+}

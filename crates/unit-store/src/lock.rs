@@ -45,6 +45,15 @@ impl KeyLock {
         }
     }
 
+    /// Whether somebody holds the lock at `path`.
+    pub(crate) fn is_held(path: &Path) -> bool {
+        // No way to wait for a pipe that was put there.
+        let is_file = path.symlink_metadata().is_ok_and(|meta| meta.is_file());
+        is_file
+            && File::open(path)
+                .is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
+    }
+
     /// Whether other builders of the key are really kept out.
     pub(crate) fn is_exclusive(&self) -> bool {
         self.file.is_some()

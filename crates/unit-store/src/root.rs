@@ -16,6 +16,8 @@ const ROOT_FILE: &str = "root.json";
 /// What a unit's key was made of, for explanations.
 pub(crate) const KEY_FILE: &str = "key.json";
 const TAG_FILE: &str = "CACHEDIR.TAG";
+/// In a unit that was not committed, held by the process that uses it.
+const IN_USE_FILE: &str = "in-use";
 /// See <https://bford.info/cachedir/>.
 const TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n\
     # This file is a cache directory tag created by cargo.\n\
@@ -41,6 +43,12 @@ pub struct Candidate {
 struct RootFile {
     format: u32,
     created_by: String,
+}
+
+/// See [`Root::mark_in_use`].
+#[derive(Debug)]
+pub struct InUse {
+    _lock: Option<KeyLock>,
 }
 
 /// Why a directory can't be used as a root.
@@ -280,13 +288,25 @@ impl Root {
                         Ok(None) | Err(Parse(_) | Foreign(_) | Output { .. })
                     )
                 };
-                if is_link(&dir) || is_garbage() {
+                if is_link(&dir) || is_garbage() && !KeyLock::is_held(&dir.join(IN_USE_FILE)) {
                     // What can't be removed does no harm.
                     let _ = fs::remove_dir_all(&dir);
                 }
             }
         }
         Ok(dir)
+    }
+
+    /// Keeps [`Root::begin`] of other processes from removing the unit in `dir`, which is not going to
+    /// be committed, until the process ends or drops what this returns.
+    ///
+    /// # Errors
+    ///
+    /// The root can't be written, or has no locks.
+    pub fn mark_in_use(&self, dir: &Path) -> Result<InUse, WriteError> {
+        let path = dir.join(IN_USE_FILE);
+        let lock = KeyLock::try_acquire(&path, true).map_err(WriteError::new(&path))?;
+        Ok(InUse { _lock: lock })
     }
 
     /// Commits the unit in `dir`, which [`Root::begin`] made: from now on readers see it.
@@ -419,6 +439,21 @@ mod tests {
         symlink(&elsewhere, &locks).expect("symlink");
         root.try_lock(key, true).expect_err("a link");
         assert!(is_empty(&elsewhere));
+    }
+
+    #[test]
+    fn what_is_in_use_is_no_garbage() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let (root, _, key) = root(dir.path());
+        let lock = root.try_lock(key, true).expect("lock").expect("free");
+        let begin = || root.begin("p-1.0.0", key, &lock).expect("a directory");
+        let unit = begin();
+        let in_use = root.mark_in_use(&unit).expect("it can be written");
+        begin();
+        assert!(unit.exists());
+        drop(in_use);
+        begin();
+        assert!(!unit.exists());
     }
 
     #[test]

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use cargo_util::paths;
 use unit_store::{
-    Dependency, Digest, FORMAT, Key, KeyBuilder, KeyLock, Observed, Output, Record, Root,
+    Dependency, Digest, FORMAT, InUse, Key, KeyBuilder, KeyLock, Observed, Output, Record, Root,
     mentions_path, scan_outputs, without_path,
 };
 
@@ -26,6 +26,9 @@ use crate::core::compiler::job_queue::{Job, Work};
 use crate::core::compiler::{BuildOutput, BuildRunner, FileFlavor, Unit, prepare_job};
 use crate::util::errors::CargoResult;
 use crate::util::style;
+
+/// Units that this process has made for itself only.
+static IN_USE: Mutex<Vec<InUse>> = Mutex::new(Vec::new());
 
 /// How long to wait for another process before the user is told.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -183,7 +186,15 @@ fn build(build_runner: &BuildRunner<'_, '_>, unit: &Unit, lock: KeyLock) -> Carg
         digest,
     };
     Ok(Work::new(move |state| {
-        if let Err(error) = commit.commit() {
+        let is_kept = commit.commit();
+        if !matches!(is_kept, Ok(true)) {
+            // Others would take it for garbage.
+            IN_USE
+                .lock()
+                .unwrap()
+                .extend(commit.root.mark_in_use(&commit.places.unit).ok());
+        }
+        if let Err(error) = is_kept {
             // The unit can be used in this build all the same.
             state.stderr(format!(
                 "warning: failed to keep `{}` in `build.deps-target-dir`: {error:#}",
@@ -300,7 +311,8 @@ struct Commit {
 }
 
 impl Commit {
-    fn commit(&self) -> CargoResult<()> {
+    /// Returns whether the unit is kept. There are units that are for one build only.
+    fn commit(&self) -> CargoResult<bool> {
         self.remove_timestamps()?;
         let mut outputs = scan_outputs(&self.places.unit)?;
         if self.is_run && !self.tells_out_dir()? {
@@ -314,9 +326,7 @@ impl Commit {
             })
             .collect::<Vec<_>>();
         let scripts = self.script_outputs();
-        let Some(observed) = self.observed(&scripts)? else {
-            return Ok(());
-        };
+        // Dependents go by it whether the unit is kept or not.
         let digest = match self.digest.get() {
             Some(digest) => *digest,
             None => {
@@ -325,6 +335,9 @@ impl Commit {
                 let digest = self.seen.digest(&self.places, &produced, declared)?;
                 *self.digest.get_or_init(|| digest)
             }
+        };
+        let Some(observed) = self.observed(&scripts)? else {
+            return Ok(false);
         };
         let record = Record {
             format: FORMAT,
@@ -335,9 +348,8 @@ impl Commit {
             observed,
             outputs,
         };
-        Ok(self
-            .root
-            .commit(&self.places.unit, &record, self.fields.fields())?)
+        (self.root).commit(&self.places.unit, &record, self.fields.fields())?;
+        Ok(true)
     }
 
     /// Whether others were told the path of the run's `OUT_DIR`.
