@@ -9,10 +9,11 @@ use std::time::{Duration, SystemTime};
 
 use cargo_test_support::{Project, paths, prelude::*, project, registry, retry};
 
-use crate::utils::cargo::OVER_A_ROOT;
+use crate::utils::cargo::{Halt, OVER_A_ROOT};
+use crate::utils::faulty_fs::{Fault, faulty_fs};
 use crate::utils::packages::{
-    LOG_RUN, NATIVE_MAIN, package, publish_native_chain, publish_script, published, scripted,
-    static_library, vendor,
+    CHAIN, CHAIN_MAIN, LOG_RUN, NATIVE_MAIN, package, publish_chain, publish_native_chain,
+    publish_script, published, scripted, static_library, vendor,
 };
 use crate::utils::report::Report;
 use crate::utils::tree::{assert_same_tree, cp, packages_in, tree, units_of, walk};
@@ -1532,5 +1533,105 @@ fn dependents_of_a_run_that_was_not_kept() {
         let app = app(&format!("app{value}"), "foosys = '1.0'", main);
         let report = app.cargo("build").env("FOO", value).deps_dir(&deps).run();
         assert_eq!(app.says(), value, "{report}");
+    }
+}
+
+/// What could not be kept is used by the build that made it all the same, until that ends. Another build took it for
+/// garbage and removed it.
+#[cargo_test]
+fn unit_that_was_not_kept_and_is_in_use() {
+    let library = match faulty_fs() {
+        Ok(library) => library,
+        Err(why) => skip!("{why}"),
+    };
+    publish_chain();
+    let deps = dir("deps");
+    let [one, two] = ["one", "two"].map(|name| app(name, CHAIN, CHAIN_MAIN));
+    two.cargo("fetch").run();
+    let halt = Halt::after("mid");
+    let build = one.cargo("build").deps_dir(&deps).halts(&halt);
+    fs::write(dir("deps.full"), "unit.json").unwrap();
+    let first = build.faulty(Fault::Full, &deps, library).spawn();
+    halt.wait();
+    // There is space again, and `leaf` is built once more.
+    fs::remove_file(dir("deps.full")).unwrap();
+    let second = two.cargo("build").deps_dir(&deps).spawn();
+    wait_until(|| !units_of(&deps, "leaf-1.0.0").is_empty());
+    halt.end();
+    let report = first.finish();
+    assert!(report.stderr.contains("failed to keep `leaf"), "{report}");
+    second.finish();
+    for app in [&one, &two] {
+        assert_eq!(app.says(), "mid leaf 1");
+    }
+}
+
+/// Units that had waited for another build were built one after the other, as the tokens that had been asked for were
+/// given back in the meantime and nobody asked again.
+#[cargo_test]
+fn units_that_waited_are_built_side_by_side() {
+    let hold = dir("hold");
+    let started = |name: &str| dir(&format!("started-{name}"));
+    for (name, other) in [("a", "b"), ("b", "a")] {
+        // Waits for the other one to have started.
+        let script = format!(
+            r#"
+                let exists = |path: &str| std::path::Path::new(path).exists();
+                let pause = || std::thread::sleep(std::time::Duration::from_millis(10));
+                while exists({hold:?}) {{ pause(); }}
+                std::fs::write({:?}, "").unwrap();
+                for _ in 0..2000 {{
+                    if exists({:?}) {{ return; }}
+                    pause();
+                }}
+                panic!("alone");
+            "#,
+            started(name),
+            started(other),
+        );
+        scripted(name, &script, "").publish();
+    }
+    fs::write(&hold, "").unwrap();
+    let deps = dir("deps");
+    let [one, two] = ["one", "two"].map(|name| app(name, "a = '1.0'\nb = '1.0'", "fn main() {}"));
+    two.cargo("fetch").run();
+    let first = one.cargo("build -j2").deps_dir(&deps).spawn();
+    first.wait_for_script("a");
+    first.wait_for_script("b");
+    let stderr = dir("stderr");
+    let second = two.cargo("build -j2").deps_dir(&deps);
+    let second = second.stderr_to(&stderr).spawn();
+    // For both.
+    wait_until(|| {
+        let said = fs::read_to_string(&stderr).unwrap_or_default();
+        said.matches("Blocking").count() == 2
+    });
+    first.kill();
+    fs::remove_file(&hold).unwrap();
+    let report = second.finish();
+    assert_eq!(report.scripts, ["a", "b"], "{report}");
+}
+
+/// One machine sees the deps dir on NFS, where there are no locks, and the other one on its own disk. What the first one
+/// was building was garbage to the second one, which removed it.
+#[cargo_test]
+fn builds_with_and_without_locks() {
+    let library = match faulty_fs() {
+        Ok(library) => library,
+        Err(why) => skip!("{why}"),
+    };
+    publish_chain();
+    let deps = dir("deps");
+    let [one, two] = ["one", "two"].map(|name| app(name, CHAIN, CHAIN_MAIN));
+    two.cargo("fetch").run();
+    let halt = Halt::after("leaf");
+    let build = one.cargo("build").deps_dir(&deps).halts(&halt);
+    let first = build.faulty(Fault::Nfs, &deps, library).spawn();
+    halt.wait();
+    two.cargo("build").deps_dir(&deps).run();
+    halt.end();
+    first.finish();
+    for app in [&one, &two] {
+        assert_eq!(app.says(), "mid leaf 1");
     }
 }

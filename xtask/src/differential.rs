@@ -85,13 +85,13 @@ pub(crate) struct Options {
 }
 
 /// A program on crates.io.
-struct Program {
-    name: &'static str,
-    version: &'static str,
+pub(crate) struct Program {
+    pub(crate) name: &'static str,
+    pub(crate) version: &'static str,
 }
 
 impl Program {
-    const fn new(name: &'static str, version: &'static str) -> Self {
+    pub(crate) const fn new(name: &'static str, version: &'static str) -> Self {
         Self { name, version }
     }
 
@@ -554,7 +554,7 @@ fn clear_roots(dir: &Path) -> Result<()> {
 }
 
 /// Has Cargo fetch a program and returns the directory that its sources are in.
-fn fetch(program: &Program, dir: &Path, host: &str) -> Result<PathBuf> {
+pub(crate) fn fetch(program: &Program, dir: &Path, host: &str) -> Result<PathBuf> {
     #[derive(Deserialize)]
     struct Metadata {
         packages: Vec<Package>,

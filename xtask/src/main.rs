@@ -11,7 +11,7 @@
 //! | [`setup`] | inputs to patched tree |
 //! | [`patches`] | patched tree to patches, and the checks on them |
 //! | [`preflight`], [`build`], [`install`], [`toolchain`] | patched tree to binary, and where the binary goes |
-//! | [`sample`], [`demo`], [`bench`] | the binary at work |
+//! | [`sample`], [`demo`], [`bench`], [`stress`] | the binary at work |
 //! | [`differential`], [`executable`] | what it builds, byte for byte |
 //! | [`format`] | formatting what is ours |
 //! | [`libtest`], [`upstream_test`], [`soak`], [`test`] | running testsuites and counting what they say |
@@ -42,6 +42,7 @@ mod series;
 mod setup;
 mod shell;
 mod soak;
+mod stress;
 mod test;
 mod toolchain;
 mod upstream;
@@ -78,8 +79,10 @@ enum Command {
     /// Check or export the patch series
     #[command(subcommand)]
     Patches(PatchesCommand),
-    /// Run the random test of our testsuite for long
+    /// Run the random tests of our testsuite for long
     Soak(soak::Options),
+    /// Build real programs at once into one deps dir, and measure that
+    Stress(stress::Options),
     /// Run every suite of this repository
     Test(test::Options),
     /// Run upstream's own testsuite; only what fails with the drop-in and passes with stock counts
@@ -166,6 +169,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Patches(PatchesCommand::Check) => patches::check(&repo)?,
         Command::Patches(PatchesCommand::Export) => patches::export(&repo)?,
         Command::Soak(options) => return soak::run(&repo, &options),
+        Command::Stress(options) => stress::run(&repo, &options)?,
         Command::Test(options) => return test::run(&repo, &options),
         Command::UpstreamTest(options) => return upstream_test::run(&repo, &options),
     }

@@ -1,6 +1,7 @@
 //! Builds that are measured, and the project that demo and benchmark build.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -48,6 +49,8 @@ pub(crate) struct Measured {
     pub(crate) compiled: usize,
     /// Units that were there.
     pub(crate) reused: usize,
+    /// Those of the former that are of the package itself, or others with a path.
+    pub(crate) own_compiled: usize,
     /// The programs that were built or were there.
     pub(crate) executables: Vec<PathBuf>,
 }
@@ -82,15 +85,28 @@ impl Build {
         self
     }
 
+    /// Writes what it says to a file.
+    pub(crate) fn stderr(mut self, file: File) -> Self {
+        self.command.stderr(file);
+        self
+    }
+
     /// Runs it.
     pub(crate) fn run(mut self) -> Result<Measured> {
         let mut compiled = 0;
         let mut reused = 0;
+        let mut own_compiled = 0;
         let mut executables = Vec::new();
         let start = Instant::now();
         let status = self.command.for_each_line(|line| {
-            if let Ok(Message::Artifact { fresh, executable }) = serde_json::from_str(line) {
+            if let Ok(Message::Artifact {
+                package_id,
+                fresh,
+                executable,
+            }) = serde_json::from_str(line)
+            {
                 *(if fresh { &mut reused } else { &mut compiled }) += 1;
+                own_compiled += usize::from(!fresh && package_id.starts_with("path+"));
                 executables.extend(executable);
             }
         })?;
@@ -100,6 +116,7 @@ impl Build {
             time,
             compiled,
             reused,
+            own_compiled,
             executables,
         })
     }
@@ -110,6 +127,7 @@ impl Build {
 enum Message {
     #[serde(rename = "compiler-artifact")]
     Artifact {
+        package_id: String,
         fresh: bool,
         executable: Option<PathBuf>,
     },

@@ -79,7 +79,7 @@ mod tests {
     fn store(root: &Root, fields: &KeyBuilder) {
         let key: Key = fields.key();
         let lock = root.try_lock(key, true).expect("lock").expect("free");
-        let dir = root.begin("p-1.0.0", key, &lock).expect("begin");
+        let dir = root.begin("p-1.0.0", key, &lock).expect("begin").dir;
         let record = Record {
             format: FORMAT,
             key,

@@ -51,5 +51,5 @@ pub use lock::KeyLock;
 pub use metadata::{is_whole, was_compiled_against, without_debug_info};
 pub use observe::{FileDigests, World};
 pub use record::{Dependency, Observed, Output, Record, RecordError, scan_outputs};
-pub use root::{Candidate, FORMAT, InUse, Root, RootError, WriteError};
+pub use root::{Begun, Candidate, FORMAT, Root, RootError, WriteError};
 pub use select::{Node, Offer, select};

@@ -16,8 +16,6 @@ const ROOT_FILE: &str = "root.json";
 /// What a unit's key was made of, for explanations.
 pub(crate) const KEY_FILE: &str = "key.json";
 const TAG_FILE: &str = "CACHEDIR.TAG";
-/// In a unit that was not committed, held by the process that uses it.
-const IN_USE_FILE: &str = "in-use";
 /// See <https://bford.info/cachedir/>.
 const TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n\
     # This file is a cache directory tag created by cargo.\n\
@@ -45,10 +43,78 @@ struct RootFile {
     created_by: String,
 }
 
-/// See [`Root::mark_in_use`].
+/// A directory for a unit that is being built, or that is used without having been committed. Until
+/// this is dropped or the process ends, [`Root::begin`] of other processes doesn't take it for
+/// garbage.
 #[derive(Debug)]
-pub struct InUse {
-    _lock: Option<KeyLock>,
+pub struct Begun {
+    /// The directory.
+    pub dir: PathBuf,
+    _mark: Mark,
+}
+
+/// A file beside a variant's directory that is there before that is.
+#[derive(Debug)]
+struct Mark {
+    path: PathBuf,
+    /// `None` where there are no locks. Nobody can tell then whether its maker is alive.
+    lock: Option<KeyLock>,
+}
+
+impl Mark {
+    /// Its maker holds the lock of the file.
+    const LOCKED: &str = "in-use";
+    /// Its maker has no locks, which is no reason to think that others have none: see network file
+    /// systems.
+    const UNLOCKED: &str = "unlocked";
+
+    fn path(dir: &Path, kind: &str) -> PathBuf {
+        dir.with_extension(kind)
+    }
+
+    /// `None` if there is one already.
+    fn make(dir: &Path, locking: bool) -> io::Result<Option<Mark>> {
+        let kind = if locking {
+            Mark::LOCKED
+        } else {
+            Mark::UNLOCKED
+        };
+        let path = Mark::path(dir, kind);
+        match fs::File::create_new(&path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(None),
+            result => result?,
+        };
+        let mut mark = Mark { path, lock: None };
+        if locking {
+            mark.lock = KeyLock::try_acquire(&mark.path, true)?;
+        }
+        Ok(Some(mark))
+    }
+
+    /// Whether `dir` may be in use.
+    fn is_on(dir: &Path) -> bool {
+        let unlocked = Mark::path(dir, Mark::UNLOCKED);
+        unlocked.symlink_metadata().is_ok() || KeyLock::is_held(&Mark::path(dir, Mark::LOCKED))
+    }
+
+    /// Call it with the lock of the key: who has that makes marks.
+    fn remove_those_of_the_dead(key_dir: &Path) {
+        for entry in fs::read_dir(key_dir).into_iter().flatten().flatten() {
+            let path = entry.path();
+            let is_mark = path.extension().is_some_and(|kind| kind == Mark::LOCKED);
+            if is_mark && !KeyLock::is_held(&path) {
+                let _ = fs::remove_file(path);
+            }
+        }
+    }
+}
+
+impl Drop for Mark {
+    fn drop(&mut self) {
+        drop(self.lock.take());
+        // One that stays does no harm.
+        let _ = fs::remove_file(&self.path);
+    }
 }
 
 /// Why a directory can't be used as a root.
@@ -260,53 +326,33 @@ impl Root {
     /// # Errors
     ///
     /// The root can't be written.
-    pub fn begin(&self, name: &str, key: Key, lock: &KeyLock) -> Result<PathBuf, WriteError> {
+    pub fn begin(&self, name: &str, key: Key, lock: &KeyLock) -> Result<Begun, WriteError> {
         let key_dir = self.key_dir(name, key);
         self.check_links(&key_dir)?;
         fs::create_dir_all(&key_dir).map_err(WriteError::new(&key_dir))?;
         let present = variants(&key_dir);
         // The largest number there is may have been made to have it overflow.
         let mut number = present.last().map_or(0, |last| last.wrapping_add(1));
-        let dir = loop {
+        let begun = loop {
             let dir = key_dir.join(number.to_string());
-            match fs::create_dir(&dir) {
-                Ok(()) => break dir,
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                    number = number.wrapping_add(1);
+            if let Some(mark) =
+                Mark::make(&dir, lock.is_exclusive()).map_err(WriteError::new(&dir))?
+            {
+                match fs::create_dir(&dir) {
+                    Ok(()) => break Begun { dir, _mark: mark },
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                    Err(error) => return Err(WriteError::new(&dir)(error)),
                 }
-                Err(error) => return Err(WriteError::new(&dir)(error)),
             }
+            number = number.wrapping_add(1);
         };
         if lock.is_exclusive() {
             for number in present {
-                let dir = key_dir.join(number.to_string());
-                // A damaged unit goes as well: nobody takes it for finished. Of a link, the link.
-                let is_garbage = || {
-                    use RecordError::{Foreign, Output, Parse};
-                    matches!(
-                        Record::read(&dir, key),
-                        Ok(None) | Err(Parse(_) | Foreign(_) | Output { .. })
-                    )
-                };
-                if is_link(&dir) || is_garbage() && !KeyLock::is_held(&dir.join(IN_USE_FILE)) {
-                    // What can't be removed does no harm.
-                    let _ = fs::remove_dir_all(&dir);
-                }
+                remove_garbage(&key_dir.join(number.to_string()), key);
             }
+            Mark::remove_those_of_the_dead(&key_dir);
         }
-        Ok(dir)
-    }
-
-    /// Keeps [`Root::begin`] of other processes from removing the unit in `dir`, which is not going to
-    /// be committed, until the process ends or drops what this returns.
-    ///
-    /// # Errors
-    ///
-    /// The root can't be written, or has no locks.
-    pub fn mark_in_use(&self, dir: &Path) -> Result<InUse, WriteError> {
-        let path = dir.join(IN_USE_FILE);
-        let lock = KeyLock::try_acquire(&path, true).map_err(WriteError::new(&path))?;
-        Ok(InUse { _lock: lock })
+        Ok(begun)
     }
 
     /// Commits the unit in `dir`, which [`Root::begin`] made: from now on readers see it.
@@ -328,6 +374,21 @@ impl Root {
         // What was built may have made something of that name.
         write(KEY_FILE, &to_json(&fields))?;
         write(Record::FILE_NAME, &to_json(record))
+    }
+}
+
+/// Removes `dir`, a variant of `key`, if it is of no use to anyone. What can't be removed does no harm.
+fn remove_garbage(dir: &Path, key: Key) {
+    // A damaged unit goes as well: nobody takes it for finished. Of a link, the link.
+    let is_garbage = || {
+        use RecordError::{Foreign, Output, Parse};
+        matches!(
+            Record::read(dir, key),
+            Ok(None) | Err(Parse(_) | Foreign(_) | Output { .. })
+        )
+    };
+    if is_link(dir) || is_garbage() && !Mark::is_on(dir) {
+        let _ = fs::remove_dir_all(dir);
     }
 }
 
@@ -445,15 +506,48 @@ mod tests {
     fn what_is_in_use_is_no_garbage() {
         let dir = tempfile::tempdir().expect("temp dir");
         let (root, _, key) = root(dir.path());
+        let [lock, no_lock] = [true, false].map(|locking| {
+            let lock = root.try_lock(key, locking).expect("lock");
+            lock.expect("free")
+        });
+        let begin = |lock| root.begin("p-1.0.0", key, lock).expect("a directory");
+        for first in [&lock, &no_lock] {
+            for next in [&lock, &no_lock] {
+                let used = begin(first);
+                drop(begin(next));
+                assert!(used.dir.exists());
+                let dir = used.dir.clone();
+                drop(used);
+                drop(begin(&lock));
+                assert!(!dir.exists());
+            }
+        }
+        let key_dir = root.key_dir("p-1.0.0", key);
+        drop(begin(&lock));
+        let left = fs::read_dir(&key_dir).expect("directory").count();
+        assert_eq!(left, 1, "no marks");
+    }
+
+    #[test]
+    fn what_a_killed_builder_leaves_is_garbage_if_it_had_a_lock() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let (root, _, key) = root(dir.path());
         let lock = root.try_lock(key, true).expect("lock").expect("free");
-        let begin = || root.begin("p-1.0.0", key, &lock).expect("a directory");
-        let unit = begin();
-        let in_use = root.mark_in_use(&unit).expect("it can be written");
-        begin();
-        assert!(unit.exists());
-        drop(in_use);
-        begin();
-        assert!(!unit.exists());
+        for (kind, stays) in [(Mark::LOCKED, false), (Mark::UNLOCKED, true)] {
+            for made_dir in [true, false] {
+                let begun = root.begin("p-1.0.0", key, &lock).expect("a directory");
+                let dir = begun.dir.clone();
+                drop(begun);
+                if !made_dir {
+                    fs::remove_dir(&dir).expect("remove");
+                }
+                let mark = Mark::path(&dir, kind);
+                fs::write(&mark, "").expect("write");
+                root.begin("p-1.0.0", key, &lock).expect("a directory");
+                assert_eq!(mark.exists(), stays, "{kind}");
+                assert_eq!(dir.exists(), made_dir && stays, "{kind}");
+            }
+        }
     }
 
     #[test]
@@ -461,7 +555,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("temp dir");
         let (root, elsewhere, key) = root(dir.path());
         let lock = root.try_lock(key, true).expect("lock").expect("free");
-        let unit = root.begin("p-1.0.0", key, &lock).expect("begin");
+        let unit = root.begin("p-1.0.0", key, &lock).expect("begin").dir;
         for name in [KEY_FILE, Record::FILE_NAME] {
             symlink(elsewhere.join(name), unit.join(name)).expect("symlink");
         }
@@ -480,7 +574,7 @@ mod tests {
         // As good as any, but for where it is.
         root.commit(&elsewhere, &record(key), &[]).expect("commit");
         let lock = root.try_lock(key, true).expect("lock").expect("free");
-        let unit = root.begin("p-1.0.0", key, &lock).expect("begin");
+        let unit = root.begin("p-1.0.0", key, &lock).expect("begin").dir;
         root.commit(&unit, &record(key), &[]).expect("commit");
         let (candidates, broken) = root.candidates("p-1.0.0", key);
         assert_eq!((candidates.len(), broken.len()), (1, 0));

@@ -18,7 +18,6 @@ mod sources;
 mod world;
 
 use std::cell::RefCell;
-use std::env;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -29,6 +28,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, Test
 
 use self::model::{Case, cases};
 use self::world::{Tally, World};
+use crate::utils::number_from_env;
 
 /// How many sequences the ordinary run has.
 const SEQUENCES: u64 = 20;
@@ -39,14 +39,8 @@ const SHRINKS: u32 = 40;
 /// `CARGO_ROOTS_TEST_SEQUENCES` and `CARGO_ROOTS_TEST_SEED` say how many there are and which seed is the first.
 #[cargo_test]
 fn sequences() {
-    let number = |name: &str, default: u64| match env::var(name) {
-        Ok(text) => text
-            .parse()
-            .unwrap_or_else(|_| panic!("{name} is no number")),
-        Err(_) => default,
-    };
-    let first = number("CARGO_ROOTS_TEST_SEED", 0);
-    let end = first.saturating_add(number("CARGO_ROOTS_TEST_SEQUENCES", SEQUENCES));
+    let first = number_from_env("CARGO_ROOTS_TEST_SEED", 0);
+    let end = first.saturating_add(number_from_env("CARGO_ROOTS_TEST_SEQUENCES", SEQUENCES));
 
     let next = AtomicU64::new(first);
     let sum = Mutex::new(Tally::default());
@@ -70,7 +64,7 @@ fn sequences() {
             Err(why) => {
                 println!("sequence {seed}: failed");
                 eprintln!(
-                    "sequence {seed} failed. Again: cargo xtask soak --sequences 1 --seed {seed}\n{why}\n"
+                    "sequence {seed} failed. Again: cargo xtask soak --sequences 1 --kills 0 --seed {seed}\n{why}\n"
                 );
                 failed.fetch_add(1, Ordering::Relaxed);
             }

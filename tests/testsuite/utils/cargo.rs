@@ -9,11 +9,16 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use cargo_test_support::{paths, process, retry};
 
+use super::faulty_fs::Fault;
 use super::report::Report;
 use super::{cargo_exe, toolchain_bin, toolchain_name};
+
+/// How long a build may take that others keep waiting. One that hangs is a failure, and not the end of all tests.
+const TOO_LONG: Duration = Duration::from_secs(300);
 
 /// Subcommands that take `--message-format`.
 const TELL_IN_JSON: &[&str] = &["bench", "build", "check", "clippy", "run", "rustc", "test"];
@@ -166,6 +171,32 @@ impl Cargo {
         self.env("CARGO_BUILD_DEPS_TARGET_DIR", dir.as_ref())
     }
 
+    /// Halts when rustc has written everything of a crate, until the test lets it go on.
+    pub(crate) fn halts(self, halt: &Halt) -> Cargo {
+        self.env("TESTSUITE_STALL", &halt.crates)
+            .env("TESTSUITE_STALLED", &halt.file)
+    }
+
+    /// Makes rustc fail when it has written everything of a crate.
+    pub(crate) fn fails_after(self, krate: &str) -> Cargo {
+        self.env("TESTSUITE_FAIL", krate)
+    }
+
+    /// Writes stderr to a file, for a test that looks at it while cargo runs.
+    pub(crate) fn stderr_to(self, file: &Path) -> Cargo {
+        let script = r#"exec "$@" 2>"$0""#;
+        let mut prefix = ["sh", "-c", script].map(OsString::from).to_vec();
+        prefix.push(file.into());
+        self.through(&prefix)
+    }
+
+    /// Gives a directory a fault. `library` is that of [`faulty_fs`](super::faulty_fs::faulty_fs).
+    pub(crate) fn faulty(self, fault: Fault, dir: &Path, library: &Path) -> Cargo {
+        self.env("LD_PRELOAD", library)
+            .env("TESTSUITE_FAULT", fault.name())
+            .env("TESTSUITE_FAULTS_IN", dir)
+    }
+
     /// Starts the command through another program.
     pub(crate) fn through(mut self, prefix: &[OsString]) -> Cargo {
         self.prefix = prefix.to_owned();
@@ -273,6 +304,39 @@ impl Cargo {
     }
 }
 
+/// Crates at which a build halts, with [`Cargo::halts`].
+pub(crate) struct Halt {
+    crates: String,
+    file: PathBuf,
+}
+
+impl Halt {
+    /// After each of the crates with these names.
+    pub(crate) fn after(crates: &str) -> Halt {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        Halt {
+            crates: crates.to_owned(),
+            file: paths::root().join(format!("halted-{id}")),
+        }
+    }
+
+    /// Waits until the build is there.
+    #[track_caller]
+    pub(crate) fn wait(&self) {
+        retry(600, || self.is_reached().then_some(()));
+    }
+
+    pub(crate) fn is_reached(&self) -> bool {
+        self.file.exists()
+    }
+
+    /// Lets it go on, to the next of them.
+    pub(crate) fn end(&self) {
+        fs::remove_file(&self.file).unwrap();
+    }
+}
+
 /// A cargo that was started with [`Cargo::spawn`]. Dropping it ends it.
 pub(crate) struct Running {
     group: u32,
@@ -300,16 +364,49 @@ impl Running {
 
     /// Waits for the end, which has to be a success.
     #[track_caller]
-    pub(crate) fn finish(mut self) -> Report {
-        let output = self.output.take().unwrap().join().unwrap();
-        let report = Report::new(output, &self.logs, self.json);
+    pub(crate) fn finish(self) -> Report {
+        let report = self.output();
         assert!(report.success, "cargo failed\n{report}");
         report
     }
 
+    /// Waits for the end, which has to be a failure.
+    #[track_caller]
+    pub(crate) fn fails(self) -> Report {
+        let report = self.output();
+        assert!(!report.success, "cargo succeeded\n{report}");
+        report
+    }
+
+    /// Waits for the end, whatever it is.
+    #[track_caller]
+    pub(crate) fn output(mut self) -> Report {
+        let start = Instant::now();
+        while self.is_running() {
+            assert!(start.elapsed() < TOO_LONG, "cargo does not come to an end");
+            thread::sleep(Duration::from_millis(10));
+        }
+        let output = self.output.take().unwrap().join().unwrap();
+        Report::new(output, &self.logs, self.json)
+    }
+
     /// SIGKILL to cargo and all that it started.
-    pub(crate) fn kill(mut self) {
-        kill_group(self.group);
+    pub(crate) fn kill(self) {
+        self.end("KILL");
+    }
+
+    /// SIGINT to them, as Ctrl-C sends it.
+    pub(crate) fn interrupt(self) {
+        self.end("INT");
+    }
+
+    /// SIGKILL to cargo alone. What it started goes on.
+    pub(crate) fn kill_cargo_alone(&self) {
+        signal("KILL", &self.group.to_string());
+    }
+
+    fn end(mut self, name: &str) {
+        signal(name, &format!("-{}", self.group));
         self.output.take().unwrap().join().unwrap();
     }
 }
@@ -325,8 +422,14 @@ impl Drop for Running {
 
 /// SIGKILL to a process group that a test has started.
 pub(crate) fn kill_group(group: u32) {
+    signal("KILL", &format!("-{group}"));
+}
+
+fn signal(name: &str, process: &str) {
     Command::new("kill")
-        .args(["-KILL", "--", &format!("-{group}")])
+        .args([&format!("-{name}"), "--", process])
+        // It may have come to its end.
+        .stderr(Stdio::null())
         .status()
         .unwrap();
 }

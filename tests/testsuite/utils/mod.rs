@@ -1,6 +1,7 @@
 //! What the tests share. This is the only module that knows how cargo is found.
 
 pub(crate) mod cargo;
+pub(crate) mod faulty_fs;
 pub(crate) mod packages;
 pub(crate) mod protect;
 pub(crate) mod report;
@@ -84,6 +85,16 @@ pub(crate) fn toolchain_name() -> &'static str {
 /// The repository that this package is in.
 pub(crate) fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+/// The number in an environment variable, by which `cargo xtask soak` makes a test a longer one.
+pub(crate) fn number_from_env(name: &str, default: u64) -> u64 {
+    match env::var(name) {
+        Ok(text) => text
+            .parse()
+            .unwrap_or_else(|_| panic!("{name} is no number")),
+        Err(_) => default,
+    }
 }
 
 /// A path below the running test's own directory.

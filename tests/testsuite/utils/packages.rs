@@ -7,7 +7,7 @@
 //! ```
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use cargo_test_support::Project;
 use cargo_test_support::registry::{Package, cksum};
@@ -154,6 +154,28 @@ pub(crate) fn scripted(name: &str, main: &str, lib: &str) -> Package {
         )
         .file("src/lib.rs", lib);
     package
+}
+
+/// A package whose build script, once it has written half, waits until the test creates the file `gate`. Its function says
+/// its name.
+pub(crate) fn gated(name: &str, gate: &Path) -> Package {
+    scripted(
+        name,
+        &format!(
+            r#"
+                let out = std::env::var("OUT_DIR").unwrap();
+                std::fs::write(format!("{{out}}/half"), "").unwrap();
+                for _ in 0..6000 {{
+                    if std::path::Path::new({gate:?}).exists() {{ break; }}
+                    std::thread::sleep(std::time::Duration::from_millis(10));
+                }}
+                std::fs::write(format!("{{out}}/value.rs"), "\"{name}\"").unwrap();
+            "#
+        ),
+        &format!(
+            r#"pub fn {name}() -> &'static str {{ include!(concat!(env!("OUT_DIR"), "/value.rs")) }}"#
+        ),
+    )
 }
 
 /// The manifest of a published package, for what [`Package`] can't say. `package` goes on in that table.

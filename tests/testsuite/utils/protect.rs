@@ -112,24 +112,30 @@ pub(crate) fn has_private_group() -> bool {
     user == group && entry.is_some_and(|entry| entry.ends_with(':'))
 }
 
-/// Mounts a file system of `size` on `dir`, for the command alone, and copies what is there afterwards to `copy`.
+/// Mounts a file system of `size` on `dir`, for the command alone. What is in `copy` is there at first, and is what was
+/// there at last afterwards.
 pub(crate) fn small_disk(dir: &Path, size: &str, copy: &Path) -> Result<Prefix, String> {
     fs::create_dir_all(dir).unwrap();
     let script = r#"
         dir=$0 size=$1 copy=$2
         shift 2
         mount -t tmpfs -o mode=755,size="$size" tmpfs "$dir" || exit 99
+        if [ -e "$copy" ]; then
+            cp -a "$copy/." "$dir"
+        fi
         "$@"
         status=$?
+        rm -rf "$copy"
         cp -a "$dir" "$copy"
         exit $status
     "#;
+    let is_there = copy.exists();
     let mut prefix = words(&["unshare", "--mount", "sh", "-c", script]);
     prefix.extend([dir.into(), size.into(), copy.into()]);
     let mut words = prefix.clone();
     words.push("true".into());
     let output = Command::new(&words[0]).args(&words[1..]).output();
-    if copy.exists() {
+    if copy.exists() && !is_there {
         fs::remove_dir_all(copy).unwrap();
     }
     match output {

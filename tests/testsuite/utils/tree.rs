@@ -99,6 +99,19 @@ pub(crate) fn units_of(root: &Path, package: &str) -> Vec<PathBuf> {
         .collect()
 }
 
+/// Everything in a root is finished: what others left has been removed.
+#[track_caller]
+pub(crate) fn assert_no_garbage(root: &Path) {
+    for path in walk(&root.join("units")) {
+        // `units/<package>/<key>/<variant>`
+        if path.strip_prefix(root).unwrap().iter().count() == 4 {
+            // A builder may have been killed right before it removed its mark.
+            let unit = path.with_extension("");
+            assert!(unit.join("unit.json").exists(), "garbage: {path:?}");
+        }
+    }
+}
+
 /// Like `cp -a`, but with all times set to some years ago and not in the order of the original's.
 pub(crate) fn copy_with_other_times(from: &Path, to: &Path) {
     cp(from, to);

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use cargo_util::paths;
 use unit_store::{
-    Dependency, Digest, FORMAT, InUse, Key, KeyBuilder, KeyLock, Observed, Output, Record, Root,
+    Begun, Dependency, Digest, FORMAT, Key, KeyBuilder, KeyLock, Observed, Output, Record, Root,
     mentions_path, scan_outputs, without_path,
 };
 
@@ -27,8 +27,8 @@ use crate::core::compiler::{BuildOutput, BuildRunner, FileFlavor, Unit, prepare_
 use crate::util::errors::CargoResult;
 use crate::util::style;
 
-/// Units that this process has made for itself only.
-static IN_USE: Mutex<Vec<InUse>> = Mutex::new(Vec::new());
+/// Units that this process has made for itself only: others are not to take them for garbage.
+static IN_USE: Mutex<Vec<Begun>> = Mutex::new(Vec::new());
 
 /// How long to wait for another process before the user is told.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -147,12 +147,12 @@ fn build(build_runner: &BuildRunner<'_, '_>, unit: &Unit, lock: KeyLock) -> Carg
         let root = inner.deps_dir.clone().expect("unit is pending");
         (root, entry.key, Arc::clone(&entry.fields))
     };
-    let dir = root
+    let begun = root
         .begin(&directory_name(unit), key, &lock)
         .map_err(anyhow::Error::from)
-        .and_then(|dir| {
-            paths::create_dir_all(dir.join("out"))?;
-            Ok(dir)
+        .and_then(|begun| {
+            paths::create_dir_all(begun.dir.join("out"))?;
+            Ok(begun)
         })
         .with_context(|| {
             format!(
@@ -160,7 +160,7 @@ fn build(build_runner: &BuildRunner<'_, '_>, unit: &Unit, lock: KeyLock) -> Carg
                 describe(unit)
             )
         })?;
-    let places = Places::in_root(dir);
+    let places = Places::in_root(begun.dir.clone());
     let commit = Commit {
         observer: Observer::new(build_runner, unit, &places),
         unit: describe(unit),
@@ -188,11 +188,7 @@ fn build(build_runner: &BuildRunner<'_, '_>, unit: &Unit, lock: KeyLock) -> Carg
     Ok(Work::new(move |state| {
         let is_kept = commit.commit();
         if !matches!(is_kept, Ok(true)) {
-            // Others would take it for garbage.
-            IN_USE
-                .lock()
-                .unwrap()
-                .extend(commit.root.mark_in_use(&commit.places.unit).ok());
+            IN_USE.lock().unwrap().push(begun);
         }
         if let Err(error) = is_kept {
             // The unit can be used in this build all the same.
