@@ -17,7 +17,9 @@ use crate::utils::packages::{
 };
 use crate::utils::report::Report;
 use crate::utils::tree::{assert_same_tree, cp, packages_in, tree, units_of, walk};
-use crate::utils::{ProjectExt, app, app_with, dir, have, manifest, skip, stock_cargo};
+use crate::utils::{
+    ProjectExt, app, app_with, dir, have, make_bitcode, manifest, skip, stock_cargo,
+};
 
 /// The directory that cargo makes for the run of a build script has the compiled script as well. Where the run waited
 /// for a unit of the deps dir it was made too late, and rustc could not write its dep-info.
@@ -337,50 +339,193 @@ fn out_dir_in_a_macro_of_another_crate() {
     assert_bound_to_its_place();
 }
 
-/// The same where the macro makes the path of a file that the package includes as well.
-#[cargo_test]
-fn path_of_an_included_file_in_a_macro_of_another_crate() {
+/// The same where the macro makes the path of a file that the package includes as well, with the macro `include`.
+#[track_caller]
+fn assert_path_of_an_included_file_is_bound(include: &str, file: &str) {
+    let path = format!(r#"concat!(env!("OUT_DIR"), "/{file}")"#);
     package("macros")
         .file(
             "src/lib.rs",
-            r#"#[macro_export] macro_rules! data { () => { concat!(env!("OUT_DIR"), "/data.txt") } }"#,
+            &format!("#[macro_export] macro_rules! data {{ () => {{ {path} }} }}"),
         )
         .publish();
     scripted(
         "baked",
-        r#"
-            let out = std::env::var("OUT_DIR").unwrap();
-            std::fs::write(format!("{out}/data.txt"), "42").unwrap();
-            println!("cargo::rerun-if-changed=build.rs");
-        "#,
-        r#"
-            pub const DATA: &str = include_str!(concat!(env!("OUT_DIR"), "/data.txt"));
-            pub const DIR: &str = macros::data!();
-        "#,
+        &format!(
+            r#"
+                let out = std::env::var("OUT_DIR").unwrap();
+                std::fs::write(format!("{{out}}/{file}"), "\"42\"").unwrap();
+                println!("cargo::rerun-if-changed=build.rs");
+            "#
+        ),
+        &format!(
+            "pub const DATA: &str = {include}!({path}); pub const DIR: &str = macros::data!();"
+        ),
     )
     .dep("macros", "1.0")
     .publish();
     assert_bound_to_its_place();
 }
 
-/// `variable`, a proc macro with the value of an environment variable, and one with that between zero bytes. They read it
-/// by themselves, so that rustc knows nothing of it.
+#[cargo_test]
+fn path_of_an_included_file_in_a_macro_of_another_crate() {
+    assert_path_of_an_included_file_is_bound("include_str", "data.txt");
+}
+
+/// rustc has the names of included code in its metadata. All that was found there was taken for that.
+#[cargo_test]
+fn path_of_included_code_in_a_macro_of_another_crate() {
+    assert_path_of_an_included_file_is_bound("include", "data.rs");
+}
+
+/// A link in `OUT_DIR` to a file there led to where that had been.
+#[cargo_test]
+fn absolute_link_to_a_generated_file() {
+    publish_script(
+        "baked",
+        r#"
+            let out = std::env::var("OUT_DIR").unwrap();
+            std::fs::write(format!("{out}/data.txt"), "42").unwrap();
+            std::os::unix::fs::symlink(format!("{out}/data.txt"), format!("{out}/link.txt")).unwrap();
+            println!("cargo::rerun-if-changed=build.rs");
+        "#,
+        r#"pub const DIR: &str = concat!(env!("OUT_DIR"), "/link.txt");"#,
+    );
+    assert_bound_to_its_place();
+}
+
+/// Builds one project with the deps dir `root`, moves that, and builds another project over it.
+#[track_caller]
+fn build_over_a_moved_root(root: &str, dependencies: &str, main: &str) -> (Project, Report) {
+    let [old, new] = [root, &format!("moved-{root}")].map(dir);
+    let filler = app("filler", dependencies, main);
+    filler.cargo("build").deps_dir(&old).run();
+    fs::rename(&old, &new).unwrap();
+    let app = app("app", dependencies, main);
+    // Has no libraries to take, and compiles them over the runs of build scripts.
+    app.cargo("check").roots([&new]).run();
+    let report = app.cargo("build").roots([&new]).run();
+    (app, report)
+}
+
+/// A directive names a directory beside `OUT_DIR`. Where that was another one, it said the former.
+#[cargo_test]
+fn directory_beside_out_dir() {
+    publish_script(
+        "beside",
+        r#"
+            let out = std::path::PathBuf::from(std::env::var_os("OUT_DIR").unwrap());
+            let extra = out.parent().unwrap().join("extra");
+            std::fs::create_dir_all(&extra).unwrap();
+            std::fs::write(extra.join("data.txt"), "42").unwrap();
+            println!("cargo::rerun-if-changed=build.rs");
+            println!("cargo::rustc-env=EXTRA={}", extra.display());
+        "#,
+        r#"pub const DATA: &str = include_str!(concat!(env!("EXTRA"), "/data.txt"));"#,
+    );
+    let main = r#"fn main() { println!("{}", beside::DATA); }"#;
+    let (app, report) = build_over_a_moved_root("root", "beside = '1.0'", main);
+    assert_eq!(app.says(), "42", "{report}");
+}
+
+/// Generated code has the path as Rust writes it in a literal, with escapes. It was searched for as it is.
+#[cargo_test]
+fn escaped_path_in_generated_code() {
+    publish_script(
+        "escaped",
+        r#"
+            let data = std::env::var("OUT_DIR").unwrap() + "/data.txt";
+            std::fs::write(&data, "42").unwrap();
+            let code = format!("pub const DATA: &str = {data:?};");
+            std::fs::write(std::env::var("OUT_DIR").unwrap() + "/g.rs", code).unwrap();
+            println!("cargo::rerun-if-changed=build.rs");
+        "#,
+        r#"include!(concat!(env!("OUT_DIR"), "/g.rs"));"#,
+    );
+    let main = r#"fn main() { println!("{}", std::fs::read_to_string(escaped::DATA).unwrap()); }"#;
+    for name in [r"back\slash", "quo\"te", "e\u{301}"] {
+        let (app, report) = build_over_a_moved_root(name, "escaped = '1.0'", main);
+        assert_eq!(app.says(), "42", "{report}");
+    }
+}
+
+/// A program has data behind all that its headers tell of, as one that unpacks itself does. It was not searched there.
+#[cfg(target_os = "linux")]
+#[cargo_test]
+fn path_behind_the_end_of_a_program() {
+    publish_script(
+        "packed",
+        r#"
+            let out = std::env::var("OUT_DIR").unwrap();
+            std::fs::write(format!("{out}/data.txt"), "42").unwrap();
+            let mut program = std::fs::read(std::env::current_exe().unwrap()).unwrap();
+            program.extend(format!("\0DATA={out}/data.txt").bytes());
+            std::fs::write(format!("{out}/program"), program).unwrap();
+            println!("cargo::rerun-if-changed=build.rs");
+        "#,
+        r#"pub static PROGRAM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/program"));"#,
+    );
+    let main = r#"
+        fn main() {
+            let start = packed::PROGRAM.windows(5).rposition(|it| it == b"DATA=").unwrap();
+            let data = str::from_utf8(&packed::PROGRAM[start + 5..]).unwrap();
+            println!("{}", std::fs::read_to_string(data).unwrap());
+        }
+    "#;
+    let (app, report) = build_over_a_moved_root("root", "packed = '1.0'", main);
+    assert_eq!(app.says(), "42", "{report}");
+}
+
+/// What `libtool` and `sed` leave beside their results has `OUT_DIR` in it, and nobody reads it. For that the run of a
+/// moved root was not taken.
+#[cargo_test]
+fn by_products_with_out_dir() {
+    publish_script(
+        "tools",
+        r#"
+            let out = std::env::var("OUT_DIR").unwrap();
+            for name in ["x.lai", "makefile.sed~"] {
+                std::fs::write(format!("{out}/{name}"), format!("prefix = {out}\n")).unwrap();
+            }
+            std::fs::write(format!("{out}/g.rs"), "pub const VALUE: u32 = 42;").unwrap();
+            println!("cargo::rerun-if-changed=build.rs");
+        "#,
+        r#"include!(concat!(env!("OUT_DIR"), "/g.rs"));"#,
+    );
+    let main = r#"fn main() { println!("{}", tools::VALUE); }"#;
+    let (app, report) = build_over_a_moved_root("root", "tools = '1.0'", main);
+    report.assert_compiled(&["app bin"]);
+    assert_eq!(app.says(), "42");
+}
+
+/// `variable`, proc macros with the value of an environment variable: as it is, as a canonical path, between zero bytes,
+/// and in a macro that they make. They read it by themselves, so that rustc knows nothing of it.
 fn publish_variable() {
     package("variable")
         .proc_macro(true)
         .file(
             "src/lib.rs",
-            r#"
+            r##"
                 #[proc_macro]
                 pub fn variable(name: proc_macro::TokenStream) -> proc_macro::TokenStream {
                     format!("{:?}", std::env::var(name.to_string()).unwrap()).parse().unwrap()
+                }
+                #[proc_macro]
+                pub fn canonical(name: proc_macro::TokenStream) -> proc_macro::TokenStream {
+                    let path = std::fs::canonicalize(std::env::var(name.to_string()).unwrap());
+                    format!("{:?}", path.unwrap()).parse().unwrap()
+                }
+                #[proc_macro]
+                pub fn exported(name: proc_macro::TokenStream) -> proc_macro::TokenStream {
+                    let value = std::env::var(name.to_string()).unwrap();
+                    format!("#[macro_export] macro_rules! exported {{ () => {{ {value:?} }} }}").parse().unwrap()
                 }
                 #[proc_macro]
                 pub fn strings(name: proc_macro::TokenStream) -> proc_macro::TokenStream {
                     let value = std::env::var(name.to_string()).unwrap();
                     format!("{:?}", format!("first\0{value}\0last")).parse().unwrap()
                 }
-            "#,
+            "##,
         )
         .publish();
 }
@@ -408,6 +553,23 @@ fn out_dir_that_a_proc_macro_read() {
     assert_out_dir_of_a_proc_macro_is_bound("pub const DIR: &str = variable::variable!(OUT_DIR);");
 }
 
+/// With `lto`, a library is bitcode, and strings in it begin at any bit.
+#[cargo_test]
+fn out_dir_in_bitcode() {
+    make_bitcode();
+    assert_out_dir_of_a_proc_macro_is_bound(
+        r#"
+            pub struct Dir;
+            pub static DIR: Dir = Dir;
+            impl std::fmt::Display for Dir {
+                fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                    f.write_str(variable::variable!(OUT_DIR))
+                }
+            }
+        "#,
+    );
+}
+
 /// The package includes a file as well, and its directory looks like that of a source.
 #[cargo_test]
 fn out_dir_between_zeros_that_a_proc_macro_read() {
@@ -426,14 +588,26 @@ fn out_dir_between_zeros_that_a_proc_macro_read() {
     );
 }
 
+/// Makes `CARGO_HOME` a symbolic link.
+fn link_home() {
+    let linked = dir("linked-home");
+    fs::create_dir_all(paths::cargo_home()).unwrap();
+    fs::rename(paths::cargo_home(), &linked).unwrap();
+    symlink(linked, paths::cargo_home()).unwrap();
+}
+
 /// Builds one project, moves `CARGO_HOME`, and builds another one over what the first one has built.
 #[track_caller]
 fn build_in_another_home(dependencies: &str, main: &str) -> (Project, Report) {
     let deps = dir("deps");
     let filler = app("filler", dependencies, main);
     filler.cargo("build").deps_dir(&deps).run();
-    let home = dir("another-home");
-    fs::rename(paths::cargo_home(), &home).unwrap();
+    let [mut home, link] = ["another-home", "link-to-another-home"].map(dir);
+    fs::rename(paths::cargo_home().canonicalize().unwrap(), &home).unwrap();
+    if paths::cargo_home().is_symlink() {
+        symlink(&home, &link).unwrap();
+        home = link;
+    }
     let app = app("app", dependencies, main);
     let build = || app.cargo("build").env("CARGO_HOME", &home).roots([&deps]);
     let report = build().run();
@@ -458,13 +632,18 @@ fn assert_in_another_home(app: &Project, report: &Report) {
 /// `dir` is the body of a function that says it.
 #[track_caller]
 fn assert_manifest_dir_of_a_proc_macro_is_bound(dir: &str) {
+    let lib = format!("pub fn dir() -> &'static str {{ {dir} }}");
+    assert_manifest_dir_in_a_library_is_bound(&lib, "baked::dir()");
+}
+
+/// The same with a library and an expression that says it.
+#[track_caller]
+fn assert_manifest_dir_in_a_library_is_bound(lib: &str, dir: &str) {
     publish_variable();
     package("baked")
         .dep("variable", "1.0")
-        .file(
-            "src/lib.rs",
-            &format!("pub fn dir() -> &'static str {{ {dir} }}"),
-        )
+        .file("src/lib.rs", lib)
+        .file("data/text", "text")
         .publish();
     package("plain")
         .dep("variable", "1.0")
@@ -475,7 +654,7 @@ fn assert_manifest_dir_of_a_proc_macro_is_bound(dir: &str) {
         .publish();
     let (app, report) = build_in_another_home(
         "baked = '1.0'\nplain = '1.0'",
-        r#"fn main() { assert_eq!(plain::NAME, "plain"); println!("{}", baked::dir()); }"#,
+        &format!(r#"fn main() {{ assert_eq!(plain::NAME, "plain"); println!("{{}}", {dir}); }}"#),
     );
     assert_in_another_home(&app, &report);
     report.assert_compiled(&["app bin", "baked lib"]);
@@ -492,6 +671,106 @@ fn manifest_dir_between_zeros_that_a_proc_macro_read() {
     assert_manifest_dir_of_a_proc_macro_is_bound(
         r"variable::strings!(CARGO_MANIFEST_DIR).split('\0').nth(1).unwrap()",
     );
+}
+
+/// As that of a file that the package includes as well.
+#[cargo_test]
+fn path_of_an_included_file_that_a_proc_macro_read() {
+    assert_manifest_dir_of_a_proc_macro_is_bound(
+        r#"
+            const _: &str = include_str!(concat!(variable::variable!(CARGO_MANIFEST_DIR), "/data/text"));
+            let path = concat!(variable::variable!(CARGO_MANIFEST_DIR), "/data/text");
+            path.strip_suffix("/text").unwrap()
+        "#,
+    );
+}
+
+/// In a macro for others, which is only in the metadata.
+#[cargo_test]
+fn manifest_dir_in_a_macro_of_a_proc_macro() {
+    assert_manifest_dir_in_a_library_is_bound(
+        "variable::exported!(CARGO_MANIFEST_DIR);",
+        "baked::exported!()",
+    );
+}
+
+/// The path is not the one that Cargo said.
+#[cargo_test]
+fn canonical_manifest_dir_that_a_proc_macro_read() {
+    link_home();
+    assert_manifest_dir_of_a_proc_macro_is_bound("variable::canonical!(CARGO_MANIFEST_DIR)");
+}
+
+#[cargo_test]
+fn manifest_dir_in_bitcode() {
+    make_bitcode();
+    assert_manifest_dir_of_a_proc_macro_is_bound("variable::variable!(CARGO_MANIFEST_DIR)");
+}
+
+/// A link in `OUT_DIR` to a file of the package led to where that had been.
+#[cargo_test]
+fn absolute_link_to_a_file_of_the_package() {
+    publish_script(
+        "links",
+        r#"
+            let [here, out] = ["CARGO_MANIFEST_DIR", "OUT_DIR"].map(|name| std::env::var(name).unwrap());
+            std::os::unix::fs::symlink(format!("{here}/src"), format!("{out}/link")).unwrap();
+            println!("cargo::rerun-if-changed=build.rs");
+        "#,
+        r#"pub const LINK: &str = concat!(env!("OUT_DIR"), "/link");"#,
+    );
+    let main =
+        r#"fn main() { println!("{}", std::fs::read_link(links::LINK).unwrap().display()); }"#;
+    let (app, report) = build_in_another_home("links = '1.0'", main);
+    assert_in_another_home(&app, &report);
+}
+
+/// A build script watches its files by the path that the system says, which is another one where `CARGO_HOME` is a link.
+/// They were taken for files outside of the package.
+#[cargo_test]
+fn script_that_watches_its_canonical_files() {
+    link_home();
+    publish_script(
+        "watches",
+        r#"
+            let here = std::env::current_dir().unwrap();
+            println!("cargo::rerun-if-changed={}", here.join("build.rs").display());
+            println!("cargo::rustc-env=FOUND=found");
+        "#,
+        r#"pub const FOUND: &str = env!("FOUND");"#,
+    );
+    let main = r#"fn main() { println!("{}", watches::FOUND); }"#;
+    let [built, beside] = ["built", "beside"].map(|name| app(name, "watches = '1.0'", main));
+    built.cargo("build").with_exe(&stock_cargo()).run();
+    let report = beside.cargo("build").roots([built.build_dir()]).run();
+    report.assert_compiled(&["beside bin"]);
+    let (app, report) = build_in_another_home("watches = '1.0'", main);
+    report.assert_compiled(&["app bin"]);
+    assert_eq!(app.says(), "found");
+}
+
+/// A build script writes a source of its own package. Where that was unpacked anew, its run was taken and the source was
+/// not there.
+#[cargo_test]
+fn script_that_writes_into_its_package() {
+    publish_script(
+        "writes",
+        r#"
+            std::fs::write("src/written.rs", "pub const VALUE: u32 = 42;").unwrap();
+            println!("cargo::rerun-if-changed=build.rs");
+        "#,
+        "mod written; pub use written::VALUE;",
+    );
+    let main = r#"fn main() { println!("{}", writes::VALUE); }"#;
+    let [deps, fresh] = ["deps", "fresh-home"].map(dir);
+    cp(&paths::cargo_home(), &fresh);
+    let [one, two] = ["one", "two"].map(|name| app(name, "writes = '1.0'", main));
+    one.cargo("build").deps_dir(&deps).run();
+    for command in ["check", "build"] {
+        let cargo = two.cargo(command).env("CARGO_HOME", &fresh);
+        cargo.roots([&deps]).run();
+    }
+    assert_eq!(two.says(), "42");
 }
 
 /// A build script that asks to be run again where its package is at another place is not bound to that place by it: only
@@ -1634,4 +1913,147 @@ fn builds_with_and_without_locks() {
     for app in [&one, &two] {
         assert_eq!(app.says(), "mid leaf 1");
     }
+}
+
+/// Variables whose names look like those that Cargo sets, and which it doesn't set for this unit, are the user's. They
+/// were not recorded.
+#[cargo_test]
+fn variables_like_those_of_cargo() {
+    let names = ["CARGO_BIN_NAME", "CARGO_PKG_BUILD", "OUT_DIR"];
+    let reads = names.map(|name| format!("option_env!({name:?})"));
+    package("reads")
+        .file(
+            "src/lib.rs",
+            &format!(
+                "pub fn found() -> [Option<&'static str>; 3] {{ [{}] }}",
+                reads.join(", ")
+            ),
+        )
+        .publish();
+    let main = r#"fn main() { println!("{:?}", reads::found().map(|it| it.unwrap_or("none"))); }"#;
+    let member = |name: &str| app(name, "reads = '1.0'", main);
+    let deps = dir("deps");
+    let [filler, built] = ["filler", "built"].map(member);
+    filler.cargo("build").deps_dir(&deps).run();
+    built.cargo("build").with_exe(&stock_cargo()).run();
+    for (number, root) in [deps, built.build_dir()].iter().enumerate() {
+        let app = member(&format!("app-{number}"));
+        for set in names {
+            let report = app.cargo("build").env(set, "set").roots([root]).run();
+            let expected = names.map(|name| if name == set { "set" } else { "none" });
+            assert_eq!(app.says(), format!("{expected:?}"), "{report}");
+        }
+        app.forget();
+        let report = app.cargo("build").roots([root]).run();
+        assert!(!report.compiled_any_of("reads"), "{report}");
+        assert_eq!(app.says(), format!("{:?}", ["none"; 3]), "{report}");
+    }
+}
+
+/// Archives and some file systems keep no permissions. A build script that had to run again could not be started.
+#[cargo_test]
+fn build_script_that_may_not_be_executed() {
+    publish_script(
+        "runs",
+        r#"
+            println!("cargo::rerun-if-env-changed=V");
+            println!("cargo::rustc-env=FOUND={}", std::env::var("V").unwrap());
+        "#,
+        r#"pub const FOUND: &str = env!("FOUND");"#,
+    );
+    let main = r#"fn main() { println!("{}", runs::FOUND); }"#;
+    let deps = dir("deps");
+    let member = |name: &str| app(name, "runs = '1.0'", main);
+    let [filler, built] = ["filler", "built"].map(member);
+    filler.cargo("build").env("V", "1").deps_dir(&deps).run();
+    let stock = built.cargo("build").with_exe(&stock_cargo());
+    stock.env("V", "1").run();
+    let target_dir = built.build_dir();
+    for root in [&deps, &target_dir] {
+        for path in walk(root).iter().filter(|path| path.is_file()) {
+            fs::set_permissions(path, Permissions::from_mode(0o644)).unwrap();
+        }
+    }
+    let [writes, reads] = OVER_A_ROOT;
+    for (number, (over, root)) in [(reads, &deps), (reads, &target_dir), (writes, &deps)]
+        .into_iter()
+        .enumerate()
+    {
+        let name = format!("app-{number}");
+        let app = member(&name);
+        let report = over(app.cargo("build").env("V", "2"), root).run();
+        let units = [&*format!("{name} bin"), "runs custom-build", "runs lib"];
+        assert_eq!(report.compiled(), units, "{report}");
+        assert_eq!(app.says(), "2", "{report}");
+    }
+}
+
+/// `always`, whose build script runs in every build, and whose library reads a file of `OUT_DIR` when the program runs.
+fn publish_always_with_data() {
+    publish_script(
+        "always",
+        r#"
+            println!("cargo::rerun-if-changed=/there/is/no/such/file");
+            std::fs::write(std::env::var("OUT_DIR").unwrap() + "/data.txt", "42").unwrap();
+        "#,
+        r#"
+            pub fn data() -> String {
+                std::fs::read_to_string(concat!(env!("OUT_DIR"), "/data.txt")).unwrap()
+            }
+        "#,
+    );
+}
+
+/// A program over [`publish_always_with_data`] that prints `42`.
+const ALWAYS_MAIN: &str = r#"fn main() { println!("{}", always::data()); }"#;
+
+/// The `OUT_DIR` of a run that was not kept was removed by the next build of another project, and a program needed it.
+#[cargo_test]
+fn out_dir_of_a_script_that_always_runs() {
+    publish_always_with_data();
+    let deps = dir("deps");
+    let [one, two] = ["one", "two"].map(|name| app(name, "always = '1.0'", ALWAYS_MAIN));
+    let build = |app: &Project| app.cargo("build").deps_dir(&deps).run();
+    for _ in 0..2 {
+        for app in [&one, &two] {
+            build(app);
+            assert_eq!(one.says(), "42");
+        }
+        assert_eq!(two.says(), "42");
+    }
+    // Nor is all kept for ever: `units/<package>/<key>/<variant>`.
+    let variants = || {
+        let paths = walk(&deps.join("units/always-1.0.0")).into_iter();
+        let depth = |path: &Path| path.strip_prefix(&deps).unwrap().iter().count();
+        paths
+            .filter(|path| path.is_dir() && depth(path) == 4)
+            .collect::<Vec<_>>()
+    };
+    let before = variants();
+    for _ in 0..4 {
+        build(&one);
+    }
+    let after = variants();
+    assert_eq!(before.len(), after.len(), "{before:#?}\n{after:#?}");
+    for app in [&one, &two] {
+        assert_eq!(app.says(), "42");
+    }
+}
+
+/// Each build left one more library in the deps dir, with the path of a run that nobody could take.
+#[cargo_test]
+fn libraries_over_a_script_that_always_runs() {
+    publish_always_with_data();
+    let deps = dir("deps");
+    let app = app("app", "always = '1.0'", ALWAYS_MAIN);
+    let build = || {
+        app.cargo("build").deps_dir(&deps).run();
+        units_of(&deps, "always-1.0.0").len()
+    };
+    build();
+    let before = build();
+    for _ in 0..3 {
+        assert_eq!(build(), before);
+    }
+    assert_eq!(app.says(), "42");
 }

@@ -12,7 +12,7 @@ use crate::utils::packages::{
     published, scripted,
 };
 use crate::utils::tree::{cp, walk};
-use crate::utils::{ProjectExt, app, dir, have, skip, stock_cargo};
+use crate::utils::{ProjectExt, app, dir, have, make_bitcode, skip, stock_cargo};
 
 /// One of the layouts that a target dir may have.
 type Layout = fn(Cargo) -> Cargo;
@@ -96,11 +96,8 @@ fn native_code_of_a_stale_library_in_the_new_layout() {
 
 /// The same with two target dirs: one has the library as it has to be, and the other one a stale one, and a unit that
 /// the first one lacks.
-#[cargo_test]
-fn native_code_of_a_stale_library_in_another_target_dir() {
-    if !(have("cc") && have("ar")) {
-        skip!("no C compiler here");
-    }
+#[track_caller]
+fn assert_linked_with_the_right_one_of_two(with_deps_dir: bool) {
     let roots = native_target_dirs(NATIVE, NATIVE_MAIN, PRESENT, &["2", "1"]);
     for (number, (right, stale)) in roots[0].iter().zip(roots[1].iter().rev()).enumerate() {
         let of_leaf = |path: &&PathBuf| path.to_str().unwrap().contains("leaf-");
@@ -110,12 +107,39 @@ fn native_code_of_a_stale_library_in_another_target_dir() {
                 false => fs::remove_file(path).unwrap(),
             }
         }
-        let app = app(&format!("app-{number}"), NATIVE, NATIVE_MAIN);
-        let build = || app.cargo("build").env("FOO", "2").roots([right, stale]);
-        let report = build().run();
-        assert_eq!(app.says(), "2", "{report}");
-        build().run().assert_nothing_compiled();
+        for (order, roots) in [[right, stale], [stale, right]].iter().enumerate() {
+            let app = app(&format!("app-{number}-{order}"), NATIVE, NATIVE_MAIN);
+            let build = || {
+                let cargo = app.cargo("build").env("FOO", "2").roots(roots);
+                match with_deps_dir {
+                    true => cargo
+                        .deps_dir(dir(&format!("m-deps-{number}-{order}")))
+                        .run(),
+                    false => cargo.run(),
+                }
+            };
+            let report = build();
+            assert_eq!(app.says(), "2", "{report}");
+            build().assert_nothing_compiled();
+        }
     }
+}
+
+#[cargo_test]
+fn native_code_of_a_stale_library_in_another_target_dir() {
+    if !(have("cc") && have("ar")) {
+        skip!("no C compiler here");
+    }
+    assert_linked_with_the_right_one_of_two(false);
+}
+
+/// With a deps dir, what the plan had left out was taken when it was looked for again.
+#[cargo_test]
+fn native_code_of_a_stale_library_that_is_looked_for_again() {
+    if !(have("cc") && have("ar")) {
+        skip!("no C compiler here");
+    }
+    assert_linked_with_the_right_one_of_two(true);
 }
 
 /// The same with the stale library in the own target dir, and the right one in another.
@@ -179,13 +203,19 @@ fn publish_a() {
 #[track_caller]
 fn assert_not_over_the_former(line: &str, layout: Layout, over: &str) {
     publish_a();
-    let dependencies = "a = '1.0'\nover = '1.0'";
-    let main = format!(r#"fn main() {{ println!("says {{}} {{}}", a::value(), {over}); }}"#);
+    assert_two_of_the_present("a", "a::value()", line, layout, over);
+}
+
+/// The same of another package than `a`, and an expression with its value.
+#[track_caller]
+fn assert_two_of_the_present(a: &str, value: &str, line: &str, layout: Layout, over: &str) {
+    let dependencies = format!("{a} = '1.0'\nover = '1.0'");
+    let main = format!(r#"fn main() {{ println!("says {{}} {{}}", {value}, {over}); }}"#);
     let with = |value: &'static str| move |cargo: Cargo| layout(cargo).env("V", value);
-    let built = app("built", dependencies, &main);
+    let built = app("built", &dependencies, &main);
     stock(&built, "build", with("1"));
     stock(&built, line, with("2"));
-    let app = app("app", dependencies, &main);
+    let app = app("app", &dependencies, &main);
     let run = || with("2")(app.cargo("run")).roots([built.build_dir()]).run();
     let report = run();
     assert!(report.stdout.contains("says 2 2"), "{report}");
@@ -220,6 +250,52 @@ fn proc_macro_over_a_stale_library() {
 #[cargo_test]
 fn proc_macro_over_a_stale_library_in_the_new_layout() {
     assert_proc_macro_is_not_over_the_former(NEW);
+}
+
+/// What a library was compiled against was not found in its metadata where the other one's name has 13 bytes or more.
+#[track_caller]
+fn assert_library_is_not_over_the_former(proc_macro: bool, lib: &str, value: &str) {
+    const NAME: &str = "thirteenchars";
+    let mut named = package(NAME);
+    named.proc_macro(proc_macro).file("src/lib.rs", lib);
+    named.publish();
+    let value = format!("{NAME}::{value}");
+    package("over")
+        .dep(NAME, "1.0")
+        .file(
+            "src/lib.rs",
+            &format!("pub fn value() -> &'static str {{ {value} }}"),
+        )
+        .publish();
+    // Makes a proc macro, and no library that is built with it.
+    let line = match proc_macro {
+        true => "check".to_owned(),
+        false => format!("build -p {NAME}"),
+    };
+    assert_two_of_the_present(NAME, &value, &line, PRESENT, "over::value()");
+}
+
+#[cargo_test]
+fn library_over_a_stale_library_with_a_long_name() {
+    assert_library_is_not_over_the_former(
+        false,
+        r#"pub fn value() -> &'static str { option_env!("V").unwrap_or("unset") }"#,
+        "value()",
+    );
+}
+
+#[cargo_test]
+fn library_over_a_stale_proc_macro_with_a_long_name() {
+    assert_library_is_not_over_the_former(
+        true,
+        r#"
+            #[proc_macro]
+            pub fn value(_: proc_macro::TokenStream) -> proc_macro::TokenStream {
+                format!("{:?}", option_env!("V").unwrap_or("unset")).parse().unwrap()
+            }
+        "#,
+        "value!()",
+    );
 }
 
 #[track_caller]
@@ -372,7 +448,16 @@ fn moved_with_the_path_of_another_package() {
 /// Builds over a moved target dir. `lib` includes files of its `OUT_DIR`, and reads one when it runs.
 #[track_caller]
 fn assert_reads_when_it_runs(lib: &str) {
-    publish_script(
+    package("macros")
+        .file(
+            "src/lib.rs",
+            r#"
+                #[macro_export]
+                macro_rules! path { ($file:literal) => { concat!(env!("OUT_DIR"), $file) } }
+            "#,
+        )
+        .publish();
+    scripted(
         "reads",
         r#"
             let out = std::env::var("OUT_DIR").unwrap();
@@ -381,7 +466,9 @@ fn assert_reads_when_it_runs(lib: &str) {
             println!("cargo::rerun-if-changed=build.rs");
         "#,
         lib,
-    );
+    )
+    .dep("macros", "1.0")
+    .publish();
     let main = r#"fn main() { println!("{} {}", reads::included(), reads::read()); }"#;
     let built = app("built", "reads = '1.0'", main);
     stock(&built, "build", PRESENT);
@@ -406,6 +493,34 @@ fn moved_with_the_path_of_an_included_file() {
     );
 }
 
+/// The path is that of included code, whose name rustc has in the metadata as well.
+#[cargo_test]
+fn moved_with_the_path_of_included_code() {
+    assert_reads_when_it_runs(
+        r#"
+            include!(concat!(env!("OUT_DIR"), "/generated.rs"));
+            pub fn included() -> u32 { ONE }
+            pub fn read() -> String { std::fs::read_to_string(macros::path!("/generated.rs")).unwrap() }
+        "#,
+    );
+}
+
+/// A library is bitcode, in which strings that end with a zero byte have characters of seven bits.
+#[cargo_test]
+fn moved_with_the_path_in_bitcode() {
+    make_bitcode();
+    assert_reads_when_it_runs(
+        r#"
+            include!(concat!(env!("OUT_DIR"), "/generated.rs"));
+            pub fn included() -> u32 { ONE }
+            pub fn read() -> String {
+                let path = macros::path!("/data.txt\0");
+                std::fs::read_to_string(path.trim_end_matches('\0')).unwrap()
+            }
+        "#,
+    );
+}
+
 /// The path is between two zero bytes, as that of a source is in rustc's metadata.
 #[cargo_test]
 fn moved_with_the_path_as_a_c_string() {
@@ -420,6 +535,71 @@ fn moved_with_the_path_as_a_c_string() {
             }
         "#,
     );
+}
+
+/// A link in `OUT_DIR` to a file there led to where that had been.
+#[cargo_test]
+fn moved_with_an_absolute_link() {
+    publish_script(
+        "links",
+        r#"
+            let out = std::env::var("OUT_DIR").unwrap();
+            std::fs::write(format!("{out}/data.txt"), "42").unwrap();
+            std::os::unix::fs::symlink(format!("{out}/data.txt"), format!("{out}/link.txt")).unwrap();
+            println!("cargo::rerun-if-changed=build.rs");
+        "#,
+        r#"pub const DATA: &str = include_str!(concat!(env!("OUT_DIR"), "/link.txt"));"#,
+    );
+    let main = r#"fn main() { println!("{}", links::DATA); }"#;
+    let built = app("built", "links = '1.0'", main);
+    stock(&built, "build", PRESENT);
+    let root = moved(&built);
+    let app = app("app", "links = '1.0'", main);
+    // `check` has no library to take, and compiles one over the run.
+    for command in ["check", "build"] {
+        app.cargo(command).roots([&root]).run();
+    }
+    assert_eq!(app.says(), "42");
+}
+
+/// Directives with more than a path, and with one that there never was. What was looked for was not there, and the run
+/// was not taken.
+#[cargo_test]
+fn moved_with_more_than_paths_in_directives() {
+    let directives = [
+        "metadata=flags=-I{out}/include -DFOO=1",
+        "metadata=include={out}/include:/usr/include",
+        "rustc-link-search=native={out}/lib64",
+    ];
+    let mut dependencies = String::new();
+    for (number, directive) in directives.iter().enumerate() {
+        let name = format!("says-{number}");
+        scripted(
+            &name,
+            &format!(
+                r#"
+                    let out = std::env::var("OUT_DIR").unwrap();
+                    std::fs::create_dir_all(format!("{{out}}/include")).unwrap();
+                    std::fs::write(format!("{{out}}/include/foo.h"), "").unwrap();
+                    println!("cargo::rerun-if-changed=build.rs");
+                    println!("cargo::{directive}");
+                "#
+            ),
+            "",
+        )
+        .file(
+            "Cargo.toml",
+            &published(&name, &format!("links = '{name}'")),
+        )
+        .publish();
+        dependencies += &format!("{name} = '1.0'\n");
+    }
+    let built = app("built", &dependencies, "fn main() {}");
+    stock(&built, "build", PRESENT);
+    let root = moved(&built);
+    let app = app("app", &dependencies, "fn main() {}");
+    let report = app.cargo("build").roots([&root]).run();
+    report.assert_compiled(&["app bin"]);
 }
 
 /// Removes the empty directories below `dir`, as Git does.

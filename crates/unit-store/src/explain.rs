@@ -79,7 +79,10 @@ mod tests {
     fn store(root: &Root, fields: &KeyBuilder) {
         let key: Key = fields.key();
         let lock = root.try_lock(key, true).expect("lock").expect("free");
-        let dir = root.begin("p-1.0.0", key, &lock).expect("begin").dir;
+        let dir = root
+            .begin("p-1.0.0", key, &lock, root.path())
+            .expect("begin")
+            .dir;
         let record = Record {
             format: FORMAT,
             key,

@@ -23,9 +23,10 @@ const METADATA_END: &[u8; 13] = b"rust-end-file";
 /// `-C extra-filename`, and is nobody else's.
 ///
 /// Of each crate that was loaded, rustc writes (`CrateDep` in `rustc_metadata::rmeta`): the name,
-/// the hash of the crate, optionally that of its build for the host, the kind in one byte, and the
-/// extra filename. Its hash is in the metadata of the crate itself as well. Should this change one
-/// day, what is taken for the hash is not in that file, and the answer is no.
+/// the hash of the crate, optionally that of its build for the host, with 0 or 1 before it that says
+/// whether it is there, the kind in one byte, and the extra filename. Its hash is in the metadata of
+/// the crate itself as well. Should this change one day, what is taken for the hash is not in that
+/// file, and the answer is no.
 pub fn was_compiled_against(dependent: &[u8], dependency: &[u8], extra_filename: &str) -> bool {
     let Ok(length @ 0..0x80) = u8::try_from(extra_filename.len()) else {
         return false;
@@ -33,13 +34,18 @@ pub fn was_compiled_against(dependent: &[u8], dependency: &[u8], extra_filename:
     let mut reference = vec![length];
     reference.extend_from_slice(extra_filename.as_bytes());
     reference.push(STRING_END);
-    // Before the kind: nothing but the tag of the second hash, or that hash as well.
-    let is_hash_at = |end: Option<usize>| {
-        end.and_then(|end| dependent.get(end.checked_sub(HASH)?..end))
-            .is_some_and(|hash| memmem::find(dependency, hash).is_some())
+    let is_that_build = |at: usize| {
+        let has = |back: usize| dependent.get(at.checked_sub(back)?).copied();
+        // A hash for the host may end with 0 as well: what is then looked for is nowhere.
+        let end = match (has(2)?, has(2 + HASH)) {
+            (0, _) => at - 2,
+            (_, Some(1)) => at - 2 - HASH,
+            _ => return None,
+        };
+        let hash = dependent.get(end.checked_sub(HASH)?..end)?;
+        memmem::find(dependency, hash)
     };
-    memmem::find_iter(dependent, &reference)
-        .all(|at| [2, 2 + HASH].map(|back| is_hash_at(at.checked_sub(back))) != [false, false])
+    memmem::find_iter(dependent, &reference).all(|at| is_that_build(at).is_some())
 }
 
 /// See <https://man.freebsd.org/cgi/man.cgi?query=ar&sektion=5>: a global header, then for each
@@ -115,27 +121,101 @@ pub fn without_debug_info(contents: &[u8]) -> Vec<&[u8]> {
 }
 
 fn add_sections<'a>(contents: &'a [u8], parts: &mut Vec<&'a [u8]>) {
-    let sections = object::File::parse(contents).and_then(|object| {
-        let is_debug = |section: &object::Section<'a, '_>| {
-            let name = section.name_bytes().unwrap_or_default();
-            let starts = [&b".debug"[..], b".zdebug", b"__debug", b"__zdebug"];
-            starts.iter().any(|start| name.starts_with(start)) || name == b".strtab"
-        };
-        let sections = object.sections().filter(|section| !is_debug(section));
-        sections.map(|section| section.data()).collect()
-    });
-    match sections {
-        Ok(sections) => parts.extend::<Vec<_>>(sections),
-        Err(_) => parts.push(contents),
+    let Ok(object) = object::File::parse(contents) else {
+        parts.push(contents);
+        return;
+    };
+    let is_debug = |section: &object::Section<'_, '_>| {
+        let name = section.name_bytes().unwrap_or_default();
+        let starts = [&b".debug"[..], b".zdebug", b"__debug", b"__zdebug"];
+        starts.iter().any(|start| name.starts_with(start)) || name == b".strtab"
+    };
+    let mut sections: Vec<_> = object
+        .sections()
+        .filter_map(|section| Some((section.file_range()?, is_debug(&section))))
+        .collect();
+    sections.sort_unstable();
+    // What is in no section counts, as what was appended to the file.
+    let mut start = 0;
+    for ((offset, size), is_debug) in sections {
+        let offset = usize::try_from(offset).unwrap_or(usize::MAX);
+        let end = offset.saturating_add(usize::try_from(size).unwrap_or(usize::MAX));
+        parts.extend(contents.get(start..offset));
+        if !is_debug {
+            parts.extend(contents.get(offset..end));
+        }
+        start = start.max(end);
     }
+    parts.extend(contents.get(start..));
+}
+
+/// What LLVM's bitcode starts with, see <https://llvm.org/docs/BitCodeFormat.html>.
+const BITCODE_MAGIC: &[u8; 4] = b"BC\xC0\xDE";
+
+/// Whether `contents` is LLVM's bitcode, which is what compilers leave for optimization when
+/// linking.
+pub(crate) fn is_bitcode(contents: &[u8]) -> bool {
+    contents.starts_with(BITCODE_MAGIC)
+}
+
+/// What follows each occurrence of `needle` in bitcode, that included, up to `length` bytes.
+///
+/// Strings are arrays of characters of 7 or 8 bits each there, that start at any bit.
+pub(crate) fn find_in_bitcode(contents: &[u8], needle: &[u8], length: usize) -> Vec<Vec<u8>> {
+    let mut found = Vec::new();
+    for width in [7, 8] {
+        if width == 7 && !needle.is_ascii() {
+            continue;
+        }
+        for shift in 0..8 {
+            let bits = pack(needle, width, shift);
+            // The first and the last byte have bits of others.
+            let [_, inner @ .., _] = bits.as_slice() else {
+                continue;
+            };
+            for at in memmem::find_iter(contents, inner) {
+                let Some(start) = at.checked_sub(1) else {
+                    continue;
+                };
+                let text = unpack(contents, start * 8 + shift, width, length);
+                if text.starts_with(needle) {
+                    found.push(text);
+                }
+            }
+        }
+    }
+    found
+}
+
+/// `text` as characters of `width` bits after `shift` bits, the lowest bit of a byte first.
+fn pack(text: &[u8], width: usize, shift: usize) -> Vec<u8> {
+    let mut packed = vec![0; (shift + text.len() * width).div_ceil(8)];
+    for (number, byte) in text.iter().enumerate() {
+        for bit in 0..width {
+            let at = shift + number * width + bit;
+            packed[at / 8] |= (byte >> bit & 1) << (at % 8);
+        }
+    }
+    packed
+}
+
+/// As many of `length` characters of `width` bits, from the bit `start`, as there are.
+fn unpack(packed: &[u8], start: usize, width: usize, length: usize) -> Vec<u8> {
+    let bit = |at: usize| Some(packed.get(at / 8)? >> (at % 8) & 1);
+    let character = |number: usize| {
+        (0..width).try_fold(0, |byte, bit_number| {
+            Some(byte | bit(start + number * width + bit_number)? << bit_number)
+        })
+    };
+    (0..length).map_while(character).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn dependent(hash: &[u8], host_hash: Option<&[u8]>) -> Vec<u8> {
-        let mut metadata = b"rust\0\0\0..\x04leaf\xc1".to_vec();
+    fn dependent(name: &[u8], hash: &[u8], host_hash: Option<&[u8]>) -> Vec<u8> {
+        let mut metadata = [b"rust\0\0\0..", name].concat();
         metadata.extend_from_slice(hash);
         metadata.push(u8::from(host_hash.is_some()));
         metadata.extend_from_slice(host_hash.unwrap_or_default());
@@ -146,12 +226,15 @@ mod tests {
     #[test]
     fn finds_the_build() {
         let (this, other) = ([7; HASH], [8; HASH]);
-        let dependency = [&b"rust"[..], &this, b"..."].concat();
-        for host_hash in [None, Some(&other[..])] {
-            let metadata = dependent(&this, host_hash);
-            assert!(was_compiled_against(&metadata, &dependency, "-0123"));
-            let metadata = dependent(&other, host_hash);
-            assert!(!was_compiled_against(&metadata, &dependency, "-0123"));
+        // Names that are longer than a hash are in the dependency as well.
+        for name in [&b"\x04leaf\xc1"[..], b"\x17name_of_more_than_a_hash\xc1"] {
+            let dependency = [b"rust", name, &this, b"..."].concat();
+            for host_hash in [None, Some(&other[..])] {
+                let metadata = dependent(name, &this, host_hash);
+                assert!(was_compiled_against(&metadata, &dependency, "-0123"));
+                let metadata = dependent(name, &other, host_hash);
+                assert!(!was_compiled_against(&metadata, &dependency, "-0123"));
+            }
         }
     }
 
@@ -182,6 +265,29 @@ mod tests {
             let path = dir.path().join(name);
             std::fs::write(&path, contents).expect("write");
             assert_eq!(is_whole(&path).expect("read"), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_in_no_section_counts() {
+        let mut object = object_with_debug_info(".debug_str", b"/out");
+        object.extend_from_slice(b"/appended");
+        let parts = without_debug_info(&object).concat();
+        assert!(memmem::find(&parts, b"/appended").is_some());
+        assert!(memmem::find(&parts, b"/out").is_none());
+    }
+
+    #[test]
+    fn strings_are_found_in_bitcode() {
+        let text = b"/some/where/out/file.rs and more";
+        for width in [7, 8] {
+            for shift in 0..8 {
+                let mut contents = BITCODE_MAGIC.to_vec();
+                contents.extend(pack(text, width, shift));
+                let found = find_in_bitcode(&contents, b"/where/out", 18);
+                assert_eq!(found, [b"/where/out/file.rs"], "{width} {shift}");
+                assert!(find_in_bitcode(&contents, b"/else/where/out", 20).is_empty());
+            }
         }
     }
 

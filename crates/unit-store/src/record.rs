@@ -89,6 +89,9 @@ pub struct Output {
     pub size: u64,
     /// Digest of the contents, or of the target's name for a symbolic link.
     pub digest: Digest,
+    /// Whether it is a program, where the platform has a permission to run one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub executable: bool,
 }
 
 /// Why a record can't be used.
@@ -219,7 +222,11 @@ impl Output {
         }
         fs::symlink_metadata(&path).is_ok_and(|meta| match meta.is_symlink() {
             true => fs::read_link(&path).is_ok_and(|target| digest_of_link(&target) == self.digest),
-            false => meta.is_file() && meta.len() == self.size,
+            false => {
+                meta.is_file()
+                    && meta.len() == self.size
+                    && (!self.executable || is_executable(&meta))
+            }
         })
     }
 }
@@ -246,22 +253,46 @@ fn scan(dir: &Path, prefix: &str, outputs: &mut Vec<Output>) -> io::Result<()> {
             let count = outputs.len();
             scan(&entry.path(), &path, outputs)?;
             if outputs.len() == count {
-                let (digest, size) = (Digest::of_bytes(""), 0);
-                outputs.push(Output { path, size, digest });
+                outputs.push(Output {
+                    path,
+                    size: 0,
+                    digest: Digest::of_bytes(""),
+                    executable: false,
+                });
             }
             continue;
         }
+        let mut executable = false;
         let (digest, size) = if file_type.is_symlink() {
             (digest_of_link(&fs::read_link(entry.path())?), 0)
         } else if file_type.is_file() {
+            executable = cfg!(unix) && is_executable(&entry.metadata()?);
             Digest::of_file(&entry.path())?
         } else {
             // A pipe or socket: reading it may block, and copies of the root don't have it.
             continue;
         };
-        outputs.push(Output { path, size, digest });
+        outputs.push(Output {
+            path,
+            size,
+            digest,
+            executable,
+        });
     }
     Ok(())
+}
+
+/// Whether somebody may run the file. Where there is no such permission, everybody may.
+#[cfg(unix)]
+pub fn is_executable(meta: &fs::Metadata) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    meta.permissions().mode() & 0o111 != 0
+}
+
+/// Whether somebody may run the file. Where there is no such permission, everybody may.
+#[cfg(not(unix))]
+pub fn is_executable(_: &fs::Metadata) -> bool {
+    true
 }
 
 fn digest_of_link(target: &Path) -> Digest {
@@ -394,12 +425,37 @@ mod tests {
                 path: path.to_str().expect("unicode").to_owned(),
                 size: 1,
                 digest: Digest::of_bytes("x"),
+                executable: false,
             };
             output.is_present(&unit, &mut BTreeSet::new())
         };
         assert!(is_present(Path::new("file")));
         assert!(!is_present(Path::new("../file")));
         assert!(!is_present(&dir.path().join("file")));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn programs_can_be_run() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let dir = tempfile::tempdir().expect("temp dir");
+        let path = dir.path().join("program");
+        fs::write(&path, "x").expect("write");
+        for (mode, then, is_present) in [
+            (0o755, 0o755, true),
+            (0o755, 0o555, true),
+            (0o755, 0o644, false),
+            (0o644, 0o644, true),
+            (0o644, 0o755, true),
+        ] {
+            let set = |mode| fs::set_permissions(&path, fs::Permissions::from_mode(mode));
+            set(mode).expect("chmod");
+            let outputs = scan_outputs(dir.path()).expect("scan");
+            set(then).expect("chmod");
+            let found = outputs[0].is_present(dir.path(), &mut BTreeSet::new());
+            assert_eq!(found, is_present, "{mode:o} {then:o}");
+        }
     }
 
     #[test]

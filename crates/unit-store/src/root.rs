@@ -53,6 +53,26 @@ pub struct Begun {
     _mark: Mark,
 }
 
+impl Begun {
+    /// Keeps others from taking the directory for garbage when the process has ended: until `user`,
+    /// a directory that has something made with the unit, is gone, or begins the same key again.
+    ///
+    /// # Errors
+    ///
+    /// The root can't be written.
+    pub fn keep_for(&self, user: &Path) -> Result<(), WriteError> {
+        let path = self.dir.with_extension(USER);
+        // A path that is no text can't be told from others, and is not kept for.
+        let Some(user) = user.to_str() else {
+            return Ok(());
+        };
+        fs::write(&path, user).map_err(WriteError::new(&path))
+    }
+}
+
+/// Beside a variant's directory: for whom it is kept, see [`Begun::keep_for`].
+const USER: &str = "used-by";
+
 /// A file beside a variant's directory that is there before that is.
 #[derive(Debug)]
 struct Mark {
@@ -321,12 +341,18 @@ impl Root {
     /// not finish left behind.
     ///
     /// The directory's name is not one that was there: a process that such a builder started may
-    /// still be writing to it.
+    /// still be writing to it. What was [kept for](Begun::keep_for) `user` is not needed any more.
     ///
     /// # Errors
     ///
     /// The root can't be written.
-    pub fn begin(&self, name: &str, key: Key, lock: &KeyLock) -> Result<Begun, WriteError> {
+    pub fn begin(
+        &self,
+        name: &str,
+        key: Key,
+        lock: &KeyLock,
+        user: &Path,
+    ) -> Result<Begun, WriteError> {
         let key_dir = self.key_dir(name, key);
         self.check_links(&key_dir)?;
         fs::create_dir_all(&key_dir).map_err(WriteError::new(&key_dir))?;
@@ -348,7 +374,7 @@ impl Root {
         };
         if lock.is_exclusive() {
             for number in present {
-                remove_garbage(&key_dir.join(number.to_string()), key);
+                remove_garbage(&key_dir.join(number.to_string()), key, user);
             }
             Mark::remove_those_of_the_dead(&key_dir);
         }
@@ -377,8 +403,10 @@ impl Root {
     }
 }
 
-/// Removes `dir`, a variant of `key`, if it is of no use to anyone. What can't be removed does no harm.
-fn remove_garbage(dir: &Path, key: Key) {
+/// Removes `dir`, a variant of `key`, if it is of no use to anyone but `user`. What can't be removed
+/// does no harm.
+fn remove_garbage(dir: &Path, key: Key, user: &Path) {
+    let kept_for = dir.with_extension(USER);
     // A damaged unit goes as well: nobody takes it for finished. Of a link, the link.
     let is_garbage = || {
         use RecordError::{Foreign, Output, Parse};
@@ -387,8 +415,16 @@ fn remove_garbage(dir: &Path, key: Key) {
             Ok(None) | Err(Parse(_) | Foreign(_) | Output { .. })
         )
     };
-    if is_link(dir) || is_garbage() && !Mark::is_on(dir) {
+    let is_kept = || {
+        let other = read_file(&kept_for).and_then(|text| {
+            String::from_utf8(text)
+                .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+        });
+        other.is_ok_and(|other| Path::new(&other) != user && Path::new(&other).is_dir())
+    };
+    if is_link(dir) || is_garbage() && !Mark::is_on(dir) && !is_kept() {
         let _ = fs::remove_dir_all(dir);
+        let _ = fs::remove_file(kept_for);
     }
 }
 
@@ -484,7 +520,8 @@ mod tests {
             let link = root.path().join(planted);
             fs::create_dir_all(link.parent().expect("in the root")).expect("mkdir");
             symlink(&elsewhere, &link).expect("symlink");
-            root.begin("p-1.0.0", key, &lock).expect_err("a link");
+            root.begin("p-1.0.0", key, &lock, dir.path())
+                .expect_err("a link");
             assert!(is_empty(&elsewhere), "{planted}");
             fs::remove_file(&link).expect("remove");
         }
@@ -510,7 +547,10 @@ mod tests {
             let lock = root.try_lock(key, locking).expect("lock");
             lock.expect("free")
         });
-        let begin = |lock| root.begin("p-1.0.0", key, lock).expect("a directory");
+        let begin = |lock| {
+            root.begin("p-1.0.0", key, lock, dir.path())
+                .expect("a directory")
+        };
         for first in [&lock, &no_lock] {
             for next in [&lock, &no_lock] {
                 let used = begin(first);
@@ -529,13 +569,40 @@ mod tests {
     }
 
     #[test]
+    fn what_is_kept_for_somebody_is_no_garbage() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let (root, user, key) = root(dir.path());
+        let lock = root.try_lock(key, true).expect("lock").expect("free");
+        let begin = |user: &Path| {
+            root.begin("p-1.0.0", key, &lock, user)
+                .expect("a directory")
+        };
+        let kept = || {
+            let begun = begin(&user);
+            begun.keep_for(&user).expect("it can be written");
+            begun.dir.clone()
+        };
+        let dir_of_user = kept();
+        begin(dir.path());
+        assert!(dir_of_user.exists());
+        begin(&user);
+        assert!(!dir_of_user.exists());
+        let dir_of_user = kept();
+        fs::remove_dir(&user).expect("remove");
+        begin(dir.path());
+        assert!(!dir_of_user.exists());
+    }
+
+    #[test]
     fn what_a_killed_builder_leaves_is_garbage_if_it_had_a_lock() {
         let dir = tempfile::tempdir().expect("temp dir");
-        let (root, _, key) = root(dir.path());
+        let (root, user, key) = root(dir.path());
         let lock = root.try_lock(key, true).expect("lock").expect("free");
         for (kind, stays) in [(Mark::LOCKED, false), (Mark::UNLOCKED, true)] {
             for made_dir in [true, false] {
-                let begun = root.begin("p-1.0.0", key, &lock).expect("a directory");
+                let begun = root
+                    .begin("p-1.0.0", key, &lock, &user)
+                    .expect("a directory");
                 let dir = begun.dir.clone();
                 drop(begun);
                 if !made_dir {
@@ -543,7 +610,8 @@ mod tests {
                 }
                 let mark = Mark::path(&dir, kind);
                 fs::write(&mark, "").expect("write");
-                root.begin("p-1.0.0", key, &lock).expect("a directory");
+                root.begin("p-1.0.0", key, &lock, &user)
+                    .expect("a directory");
                 assert_eq!(mark.exists(), stays, "{kind}");
                 assert_eq!(dir.exists(), made_dir && stays, "{kind}");
             }
@@ -555,7 +623,10 @@ mod tests {
         let dir = tempfile::tempdir().expect("temp dir");
         let (root, elsewhere, key) = root(dir.path());
         let lock = root.try_lock(key, true).expect("lock").expect("free");
-        let unit = root.begin("p-1.0.0", key, &lock).expect("begin").dir;
+        let unit = root
+            .begin("p-1.0.0", key, &lock, dir.path())
+            .expect("begin")
+            .dir;
         for name in [KEY_FILE, Record::FILE_NAME] {
             symlink(elsewhere.join(name), unit.join(name)).expect("symlink");
         }
@@ -574,7 +645,10 @@ mod tests {
         // As good as any, but for where it is.
         root.commit(&elsewhere, &record(key), &[]).expect("commit");
         let lock = root.try_lock(key, true).expect("lock").expect("free");
-        let unit = root.begin("p-1.0.0", key, &lock).expect("begin").dir;
+        let unit = root
+            .begin("p-1.0.0", key, &lock, dir.path())
+            .expect("begin")
+            .dir;
         root.commit(&unit, &record(key), &[]).expect("commit");
         let (candidates, broken) = root.candidates("p-1.0.0", key);
         assert_eq!((candidates.len(), broken.len()), (1, 0));

@@ -8,6 +8,7 @@ pub(crate) mod report;
 pub(crate) mod tree;
 
 use std::env;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -146,6 +147,17 @@ pub(crate) fn manifest(name: &str, dependencies: &str, tables: &str) -> String {
     )
 }
 
+/// Makes libraries in all projects of the test LLVM's bitcode, without debug information.
+pub(crate) fn make_bitcode() {
+    let config = dir(".cargo");
+    fs::create_dir_all(&config).unwrap();
+    fs::write(
+        config.join("config.toml"),
+        "[profile.dev]\nlto = true\ndebug = false\n",
+    )
+    .unwrap();
+}
+
 /// Running cargo and what it built in a project.
 pub(crate) trait ProjectExt {
     /// The cargo under test with the words of `line`, in this project.
@@ -175,6 +187,6 @@ impl ProjectExt for Project {
     }
 
     fn forget(&self) {
-        std::fs::remove_dir_all(self.build_dir()).unwrap();
+        fs::remove_dir_all(self.build_dir()).unwrap();
     }
 }

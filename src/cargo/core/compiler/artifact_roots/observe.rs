@@ -11,7 +11,7 @@
 //! otherwise in its source, or whose compiled files have it in them otherwise. The latter are
 //! looked at in any case, as a macro may have asked for a path without rustc's knowing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,7 +20,9 @@ use anyhow::{Context as _, bail};
 use cargo_util::paths;
 use filetime::FileTime;
 use regex::Regex;
-use unit_store::{Digest, Key, Observed, Traces, bakes_dir, mentions_path, without_debug_info};
+use unit_store::{
+    Digest, Key, Observed, Traces, bakes_dir, mentions_path, without_debug_info, without_path,
+};
 
 use super::sources::{SourceDigests, are_compared, is_pristine};
 use super::{Inner, Places, Source};
@@ -94,10 +96,14 @@ pub(super) struct Observer {
     /// If the package's files are an input: whether they are what its checksum is of.
     sources: Option<bool>,
     pkg_root: PathBuf,
+    /// The package's directory, and where it really is if that is elsewhere.
+    pkg_roots: Vec<PathBuf>,
+    /// Variables of which the key says what they are.
+    settled_variables: HashSet<&'static str>,
     /// Directories whose contents are settled otherwise.
     settled: Vec<PathBuf>,
     /// Directories in which Cargo takes what a build script watches for unchanged.
-    immutable: [PathBuf; 2],
+    immutable: Vec<PathBuf>,
     /// Runs of build scripts that the unit depends on.
     runs: Vec<(Key, Places)>,
     /// The unit itself.
@@ -122,10 +128,16 @@ impl Observer {
             environment: Arc::clone(&inner.environment),
             source_digests: Arc::clone(&inner.source_digests),
             sources: are_compared(&unit.pkg).then(|| is_pristine(build_runner, &unit.pkg)),
+            pkg_roots: and_real(&pkg_root),
             pkg_root,
+            settled_variables: settled_variables(unit),
             settled: settled_dirs(build_runner, &inner, unit),
-            immutable: ["git", "registry"]
-                .map(|dir| build_runner.bcx.gctx.home().as_path_unlocked().join(dir)),
+            immutable: (["git", "registry"].iter())
+                .flat_map(|dir| {
+                    let home = build_runner.bcx.gctx.home().as_path_unlocked();
+                    and_real(&home.join(dir))
+                })
+                .collect(),
             runs,
             places: places.clone(),
             started: FileTime::now(),
@@ -147,14 +159,15 @@ impl Observer {
         let mut is_bound = false;
         let mut out_dir_names = Vec::new();
         for (name, value) in &info.env {
-            if is_settled_variable(name) {
+            if self.settled_variables.contains(name.as_str()) {
                 continue;
             }
             // A package with several scripts has a variable for each, with that ending.
             let is_in_run = |value: &String| {
                 (self.runs.iter()).any(|(_, run)| Path::new(value).starts_with(&run.unit))
             };
-            if name == "OUT_DIR"
+            // Without a build script the variable is anyone's.
+            if name == "OUT_DIR" && !self.runs.is_empty()
                 || name.ends_with("_OUT_DIR") && value.as_ref().is_some_and(is_in_run)
             {
                 out_dir_names.push(name.as_str());
@@ -176,7 +189,7 @@ impl Observer {
         let uses = Uses {
             files: &files,
             names: &out_dir_names,
-            pkg_root: &self.pkg_root,
+            pkg_roots: &self.pkg_roots,
             out_dirs: &out_dirs,
         };
         is_bound |= uses.do_more_than_include(|file| paths::read_bytes(file))?;
@@ -198,7 +211,7 @@ impl Observer {
     }
 
     /// Inputs of the run of a build script that printed `stdout`, parsed as `output`. `None` if it
-    /// wants to be run each time, by watching a file that isn't there.
+    /// has to be run each time, as it watches a file that isn't there, or writes to its package.
     pub fn of_run(
         &self,
         stdout: &[u8],
@@ -208,7 +221,9 @@ impl Observer {
             let file = paths::normalize_path(&self.pkg_root.join(file));
             !self.immutable.iter().any(|dir| file.starts_with(dir)) && !file.exists()
         };
-        if output.rerun_if_changed.iter().any(is_absent) {
+        if output.rerun_if_changed.iter().any(is_absent)
+            || was_changed_since(&self.pkg_root, self.started)
+        {
             return Ok(None);
         }
         let mut observed = self.sources()?;
@@ -225,14 +240,17 @@ impl Observer {
 
         let mut texts = vec![directives(stdout)];
         find_sources(&self.places.out, &mut texts)?;
-        if (texts[1..].iter()).any(|text| mentions_path(text, &self.places.unit)) {
+        // Cargo takes care of `OUT_DIR` in directives, wherever that is, and of nothing else.
+        let printed = without_path(&texts[0], &self.places.out);
+        if mentions_path(&printed, &self.places.unit)
+            || (texts[1..].iter()).any(|text| mentions_path(text, &self.places.unit))
+        {
             observed.push(Observed::Location {
                 path: self.places.unit.clone(),
             });
         }
         let mentions = |dir: &Path| texts.iter().any(|text| mentions_path(text, dir));
-        let real_root = try_canonicalize(&self.pkg_root).unwrap_or_default();
-        if mentions(&self.pkg_root) || real_root != self.pkg_root && mentions(&real_root) {
+        if self.pkg_roots.iter().any(|dir| mentions(dir)) {
             observed.push(self.manifest_dir());
         }
         self.note_runs(mentions, &mut observed);
@@ -299,7 +317,8 @@ impl Observer {
 pub(super) struct Uses<'a> {
     pub files: &'a [PathBuf],
     pub names: &'a [&'a str],
-    pub pkg_root: &'a Path,
+    /// The package's directory, by all of its names.
+    pub pkg_roots: &'a [PathBuf],
     /// The `OUT_DIR`s as they were when the unit was built.
     pub out_dirs: &'a [&'a Path],
 }
@@ -319,7 +338,7 @@ impl Uses<'_> {
         }
         let mut texts = Vec::new();
         for file in self.files {
-            if !self.is_generated(file) && !file.starts_with(self.pkg_root) {
+            if !self.is_generated(file) && !self.pkg_roots.iter().any(|dir| file.starts_with(dir)) {
                 continue;
             }
             let contents = read(file)?;
@@ -347,16 +366,12 @@ impl Uses<'_> {
     /// Whether any of the `compiled` files has one of the `OUT_DIR`s in it for other reasons than
     /// that files were included from there.
     pub fn are_baked_into(&self, compiled: &[PathBuf]) -> CargoResult<bool> {
-        const CODE: &[&str] = &["rs", "in", "inc"];
-        let is_code = |file: &PathBuf| {
-            (file.extension()).is_some_and(|extension| CODE.iter().any(|code| extension == *code))
-        };
-        let files = self.files.iter().filter(|file| self.is_generated(file));
-        let (code, data): (Vec<PathBuf>, _) = files.cloned().partition(is_code);
+        let (code, data) = by_kind(self.files.iter().filter(|file| self.is_generated(file)));
         let traces = Traces {
             code: &code,
             data: &data,
-            was_run_in: false,
+            names_are_used: false,
+            run_in: 0,
         };
         is_any_baked(compiled, self.out_dirs, traces)
     }
@@ -364,13 +379,25 @@ impl Uses<'_> {
     /// Whether any of the `compiled` files has the package's directory in it for other reasons than
     /// that its sources are there.
     pub fn is_package_baked_into(&self, compiled: &[PathBuf]) -> CargoResult<bool> {
+        let (code, data) = by_kind(self.files.iter());
         let traces = Traces {
-            code: self.files,
-            data: &[],
-            was_run_in: true,
+            code: &code,
+            data: &data,
+            // Messages with `file!()` are no reason to compile a crate for each `CARGO_HOME`.
+            names_are_used: true,
+            run_in: self.files.len(),
         };
-        is_any_baked(compiled, &[self.pkg_root], traces)
+        let dirs = Vec::from_iter(self.pkg_roots.iter().map(PathBuf::as_path));
+        is_any_baked(compiled, &dirs, traces)
     }
+}
+
+/// Files that rustc takes for code, as far as their names say, and others.
+fn by_kind<'a>(files: impl Iterator<Item = &'a PathBuf>) -> (Vec<PathBuf>, Vec<PathBuf>) {
+    const CODE: &[&str] = &["rs", "in", "inc"];
+    files.cloned().partition(|file| {
+        (file.extension()).is_some_and(|extension| CODE.iter().any(|code| extension == *code))
+    })
 }
 
 fn is_any_baked(compiled: &[PathBuf], dirs: &[&Path], traces: Traces<'_>) -> CargoResult<bool> {
@@ -407,7 +434,7 @@ pub(super) fn settled_dirs(
     unit: &Unit,
 ) -> Vec<PathBuf> {
     let pkg_root = unit.pkg.root();
-    let mut settled = vec![pkg_root.to_owned()];
+    let mut settled = and_real(pkg_root);
     if unit.pkg.package_id().source_id().is_git() {
         // Packages of a repository may read each other's files: `checkouts/<name>/<rev>/`.
         let checkouts = build_runner.bcx.gctx.git_checkouts_path();
@@ -486,9 +513,28 @@ fn inclusions_by(name: &str) -> CargoResult<Regex> {
     Ok(Regex::new(&format!("{INCLUDE}{}", uses_of(name)?))?)
 }
 
-/// Whether the package itself, and so the key, says what the variable is.
-pub(super) fn is_settled_variable(name: &str) -> bool {
-    name.starts_with("CARGO_PKG_") || matches!(name, "CARGO_BIN_NAME" | "CARGO_CRATE_NAME")
+/// The path, and the one with symbolic links resolved if that is another one.
+pub(super) fn and_real(path: &Path) -> Vec<PathBuf> {
+    let real = try_canonicalize(path).ok().filter(|real| real != path);
+    std::iter::once(path.to_owned()).chain(real).collect()
+}
+
+/// The variables that Cargo sets for `unit` to what its package says, and so the key.
+pub(super) fn settled_variables(unit: &Unit) -> HashSet<&'static str> {
+    let mut names = HashSet::from([
+        "CARGO_CRATE_NAME",
+        "CARGO_PKG_NAME",
+        "CARGO_PKG_VERSION",
+        "CARGO_PKG_VERSION_MAJOR",
+        "CARGO_PKG_VERSION_MINOR",
+        "CARGO_PKG_VERSION_PATCH",
+        "CARGO_PKG_VERSION_PRE",
+    ]);
+    names.extend((unit.pkg.manifest().metadata().env_vars()).map(|(name, _)| name));
+    if unit.target.is_executable() {
+        names.insert("CARGO_BIN_NAME");
+    }
+    names
 }
 
 /// The lines of a build script's output that others see.
@@ -542,8 +588,10 @@ pub(super) fn find_sources(dir: &Path, texts: &mut Vec<Vec<u8>>) -> CargoResult<
         "config.status",
         "install_manifest.txt",
         "libtool",
+        "makefile",
     ];
-    const BY_PRODUCT_EXTENSIONS: &[&str] = &["cmake", "d", "la", "lo", "log", "make", "mk", "pc"];
+    const BY_PRODUCT_EXTENSIONS: &[&str] =
+        &["cmake", "d", "la", "lai", "lo", "log", "make", "mk", "pc"];
     for entry in std::fs::read_dir(dir)? {
         let entry = entry?;
         let file_type = entry.file_type()?;
@@ -551,11 +599,15 @@ pub(super) fn find_sources(dir: &Path, texts: &mut Vec<Vec<u8>>) -> CargoResult<
         let extension = path.extension().unwrap_or_default();
         if BY_PRODUCTS.iter().any(|name| entry.file_name() == *name)
             || BY_PRODUCT_EXTENSIONS.iter().any(|name| extension == *name)
+            || extension.as_encoded_bytes().ends_with(b"~")
         {
             continue;
         }
         if file_type.is_dir() {
             find_sources(&path, texts)?;
+        } else if file_type.is_symlink() {
+            let target = std::fs::read_link(&path)?;
+            texts.push(target.into_os_string().into_encoded_bytes());
         } else if file_type.is_file() {
             let contents = paths::read_bytes(&path)?;
             texts.push(match str::from_utf8(&contents) {

@@ -15,6 +15,7 @@ use super::{
     ArtifactRoots, Candidate, Entry, Inner, Places, Source, State, describe, key, observe,
     settings, sources, target_dir,
 };
+use crate::core::compiler::custom_build::prepare_metabuild;
 use crate::core::compiler::{BuildRunner, CompileMode, Unit};
 use crate::core::{Package, TargetKind};
 use crate::util::errors::CargoResult;
@@ -113,7 +114,8 @@ pub(in crate::core::compiler) fn plan(build_runner: &mut BuildRunner<'_, '_>) ->
         let Some(root) = target_dir::conflict(&inner, &candidates, &selection) else {
             break selection;
         };
-        for candidates in &mut candidates {
+        let known = inner.in_target_dirs.values_mut();
+        for candidates in candidates.iter_mut().chain(known) {
             candidates.retain(|candidate| candidate.root != root);
         }
     };
@@ -289,8 +291,8 @@ impl Inner {
     }
 }
 
-/// Makes the directory that the build script is compiled into, if `unit` is its run. Otherwise the
-/// run's job does that, which is made too late here.
+/// Makes the directory that the build script is compiled into, and its source if that is generated, if
+/// `unit` is its run. Otherwise the run's job does that, which is made too late here.
 fn prepare_late_run(
     build_runner: &BuildRunner<'_, '_>,
     inner: &Inner,
@@ -301,6 +303,9 @@ fn prepare_late_run(
             let script = &dependency.unit;
             if script.target.is_custom_build() && !script.mode.is_run_custom_build() {
                 paths::create_dir_all(build_runner.files().build_script_dir(script))?;
+                if let Some(dependencies) = unit.pkg.manifest().metabuild() {
+                    prepare_metabuild(build_runner, script, dependencies)?;
+                }
             }
         }
     }

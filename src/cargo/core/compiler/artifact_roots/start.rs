@@ -7,6 +7,8 @@
 //! started. A lock is held only by a unit that is being built, and such a unit waits for nobody, so
 //! that there is no circle to wait in.
 
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -19,7 +21,7 @@ use unit_store::{
 
 use super::observe::{Observer, directives};
 use super::plan::directory_name;
-use super::{Places, State, describe};
+use super::{Places, Source, State, describe};
 use crate::core::compiler::build_runner::UnitHash;
 use crate::core::compiler::custom_build::BuildScriptOutputs;
 use crate::core::compiler::job_queue::{Job, Work};
@@ -93,8 +95,13 @@ fn reuse(build_runner: &BuildRunner<'_, '_>, unit: &Unit) -> CargoResult<bool> {
     let wanted = (inner.borrow()).dependencies(build_runner, unit, |unit| roots.identity(unit))?;
     let mut inner = inner.borrow_mut();
     let candidates = inner.candidates(build_runner, unit)?;
+    // Which of several target directories go together was found out for what was taken then.
+    let is_target_dir = |source: &Source| matches!(source, Source::TargetDir(_));
+    let are_several = inner.sources.iter().filter(|it| is_target_dir(it)).count() > 1;
     let found = (candidates.into_iter()).find(|candidate| {
-        candidate.dependencies == wanted && inner.are_in_place(build_runner, unit, candidate)
+        candidate.dependencies == wanted
+            && inner.are_in_place(build_runner, unit, candidate)
+            && !(are_several && is_target_dir(&inner.sources[candidate.root]))
     });
     let Some(candidate) = found else {
         return Ok(false);
@@ -147,8 +154,9 @@ fn build(build_runner: &BuildRunner<'_, '_>, unit: &Unit, lock: KeyLock) -> Carg
         let root = inner.deps_dir.clone().expect("unit is pending");
         (root, entry.key, Arc::clone(&entry.fields))
     };
+    let user = build_runner.bcx.ws.target_dir().into_path_unlocked();
     let begun = root
-        .begin(&directory_name(unit), key, &lock)
+        .begin(&directory_name(unit), key, &lock, &user)
         .map_err(anyhow::Error::from)
         .and_then(|begun| {
             paths::create_dir_all(begun.dir.join("out"))?;
@@ -161,6 +169,13 @@ fn build(build_runner: &BuildRunner<'_, '_>, unit: &Unit, lock: KeyLock) -> Carg
             )
         })?;
     let places = Places::in_root(begun.dir.clone());
+    let libraries = {
+        let inner = inner.borrow();
+        (build_runner.unit_deps(unit).iter())
+            .filter(|dependency| !dependency.unit.mode.is_run_custom_build())
+            .filter_map(|dependency| Some(inner.places(&dependency.unit)?.unit.clone()))
+            .collect()
+    };
     let commit = Commit {
         observer: Observer::new(build_runner, unit, &places),
         unit: describe(unit),
@@ -174,6 +189,7 @@ fn build(build_runner: &BuildRunner<'_, '_>, unit: &Unit, lock: KeyLock) -> Carg
         key,
         fields,
         dependencies: dependencies.clone(),
+        libraries,
         seen: seen.clone(),
         digest: Arc::clone(&digest),
         places: places.clone(),
@@ -188,6 +204,9 @@ fn build(build_runner: &BuildRunner<'_, '_>, unit: &Unit, lock: KeyLock) -> Carg
     Ok(Work::new(move |state| {
         let is_kept = commit.commit();
         if !matches!(is_kept, Ok(true)) {
+            // What is linked with it may have its path. It is kept as long as this process lives if
+            // there is no space to say so.
+            let _ = begun.keep_for(&user);
             IN_USE.lock().unwrap().push(begun);
         }
         if let Err(error) = is_kept {
@@ -250,7 +269,13 @@ impl Seen {
                     let known = outputs.iter().find(|output| output.path == *file);
                     parts.push(match known {
                         Some(output) => output.digest,
-                        None => Digest::of_file(&places.out.join(file))?.0,
+                        // A compiler that leaves nothing is no reason to fail.
+                        None => match Digest::of_file(&places.out.join(file)) {
+                            Err(error) if error.kind() == ErrorKind::NotFound => {
+                                Digest::of_bytes("")
+                            }
+                            result => result?.0,
+                        },
                     });
                 }
                 Ok(Digest::of_parts(parts.iter().map(Digest::as_bytes)))
@@ -302,12 +327,15 @@ struct Commit {
     key: Key,
     fields: Arc<KeyBuilder>,
     dependencies: Vec<Dependency>,
+    /// Where those of them are that rustc built.
+    libraries: Vec<PathBuf>,
     seen: Seen,
     digest: Arc<OnceLock<Digest>>,
 }
 
 impl Commit {
-    /// Returns whether the unit is kept. There are units that are for one build only.
+    /// Returns whether the unit is kept. There are units that are for one build only, and what is
+    /// bound to the place of one, or was compiled against one.
     fn commit(&self) -> CargoResult<bool> {
         self.remove_timestamps()?;
         let mut outputs = scan_outputs(&self.places.unit)?;
@@ -332,9 +360,30 @@ impl Commit {
                 *self.digest.get_or_init(|| digest)
             }
         };
+        let is_there = |file: &String| produced.iter().any(|output| output.path == *file);
+        if let Seen::Files(files) = &self.seen
+            && !files.iter().all(is_there)
+        {
+            return Ok(false);
+        }
         let Some(observed) = self.observed(&scripts)? else {
             return Ok(false);
         };
+        let is_for_this_build = |path: &Path| {
+            let in_use = IN_USE.lock().unwrap();
+            in_use.iter().any(|begun| path.starts_with(&begun.dir))
+        };
+        let is_bound_to_one = (observed.iter()).any(
+            |input| matches!(input, Observed::Dependency { path, .. } if is_for_this_build(path)),
+        );
+        if is_bound_to_one
+            || self
+                .libraries
+                .iter()
+                .any(|library| is_for_this_build(library))
+        {
+            return Ok(false);
+        }
         let record = Record {
             format: FORMAT,
             key: self.key,

@@ -22,10 +22,12 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use cargo_util::paths;
-use unit_store::{Dependency, Digest, is_whole, mentions_path, was_compiled_against, without_path};
+use unit_store::{
+    Dependency, Digest, is_executable, is_whole, mentions_path, was_compiled_against, without_path,
+};
 
 use super::observe::{
-    Uses, digest_of_declared, directives, find_sources, is_settled_variable, settled_dirs,
+    Uses, and_real, digest_of_declared, directives, find_sources, settled_dirs, settled_variables,
 };
 use super::sources::is_vendored;
 use super::start::{Seen, dep_info_name, identity};
@@ -274,7 +276,11 @@ fn candidate(
                 ]
             })
             .filter_map(|path| path?.file_name())
-            .all(|name| is_whole(&places.out.join(name)).unwrap_or(false));
+            .map(|name| places.out.join(name))
+            .all(|path| {
+                let can_be_run = || path.metadata().is_ok_and(|meta| is_executable(&meta));
+                is_whole(&path).unwrap_or(false) && (!unit.target.is_custom_build() || can_be_run())
+            });
         if unit.target.is_linkable() {
             let names = outputs.iter().filter_map(|output| output.path.file_name());
             libraries.extend(names.map(OsStr::to_owned));
@@ -290,6 +296,8 @@ fn candidate(
     };
     let is_primary = build_runner.is_primary_package(unit);
     let var = inner.environment.of(&unit.pkg, is_primary);
+    let settled_variables = settled_variables(unit);
+    let is_settled_variable = |name: &str| settled_variables.contains(name);
     let is_as_it_was = (watched.env.iter()).all(|(name, value)| {
         is_settled_variable(name) || var(name).as_deref() == value.as_deref().map(OsStr::new)
     }) && (watched.files.iter()).all(|file| {
@@ -364,13 +372,27 @@ fn is_bound_run(found: &Found, places: &Places) -> CargoResult<bool> {
     Ok(found.former.iter().any(mentions))
 }
 
-/// Whether a path in `OUT_DIR` that the build script printed is gone.
+/// Whether a path in `OUT_DIR` that the build script printed is gone. Where libraries may be is no
+/// such path: that there are none is no error.
 fn has_lost_dirs(stdout: &[u8], former: &Path, places: &Places) -> bool {
     let stdout = String::from_utf8_lossy(stdout);
     let former = former.to_string_lossy();
-    (stdout.lines().filter_map(|line| line.split_once(&*former))).any(|(_, rest)| {
-        let rest = rest.trim_start_matches(['/', '\\']);
-        !places.out.join(rest).exists()
+    let is_search =
+        |line: &str| line.contains("rustc-link-search=") || line.contains("rustc-flags=");
+    (stdout.lines().filter(|line| !is_search(line))).any(|line| {
+        let mentioned = line.split(&*former).skip(1);
+        mentioned
+            .map(|rest| rest.trim_start_matches(['/', '\\']))
+            .any(|rest| {
+                // In a list of paths or of options it ends before the line does.
+                let is_end =
+                    |it: char| it.is_whitespace() || [':', ';', ',', '"', '\''].contains(&it);
+                let mut ends = rest
+                    .match_indices(is_end)
+                    .map(|(at, _)| at)
+                    .chain([rest.len()]);
+                !ends.any(|end| places.out.join(&rest[..end]).exists())
+            })
     })
 }
 
@@ -405,7 +427,7 @@ fn is_bound(
     let uses = Uses {
         files: &files,
         names: &names,
-        pkg_root: unit.pkg.root(),
+        pkg_roots: &and_real(unit.pkg.root()),
         out_dirs: &former,
     };
     let read = |file: &Path| {
