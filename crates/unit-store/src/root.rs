@@ -337,6 +337,11 @@ impl Root {
         KeyLock::try_acquire(&path, locking).map_err(WriteError::new(&path))
     }
 
+    /// Whether a builder holds the lock of `key`. It may not any more when this returns.
+    pub fn is_locked(&self, key: Key) -> bool {
+        KeyLock::is_held(&self.path.join("locks").join(key.dir_name()))
+    }
+
     /// Makes a new, empty directory for a variant of `key`, and removes what builders that did
     /// not finish left behind.
     ///

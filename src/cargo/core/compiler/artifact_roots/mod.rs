@@ -58,7 +58,6 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::{Arc, OnceLock, RwLock};
-use std::time::Instant;
 
 use anyhow::Context as _;
 use cargo_util::{ProcessBuilder, paths};
@@ -72,7 +71,7 @@ use crate::util::errors::CargoResult;
 pub use self::clean::{check_clean, report_kept};
 pub(super) use self::plan::plan;
 pub use self::settings::note_packaged;
-pub(super) use self::start::start;
+pub(super) use self::start::{is_ready, start};
 
 /// The line that `cargo -Vv` has for the patch set. Set-up provides the version.
 pub const VERSION_LINE: &str = concat!("cargo-roots: ", env!("CARGO_ROOTS_VERSION"), "\n");
@@ -99,8 +98,8 @@ struct Inner {
     in_target_dirs: HashMap<Unit, Vec<Candidate>>,
     /// Broken units that the user was told about.
     warned: HashSet<PathBuf>,
-    /// Units that another process builds, since when, and whether the user was told.
-    waits: HashMap<Unit, (Instant, bool)>,
+    /// Units that another process builds, or did.
+    waits: HashMap<Unit, start::Wait>,
     compiled: usize,
     /// Whether vendored packages were checked, which is done if anything is compiled.
     has_verified: Cell<bool>,

@@ -32,6 +32,9 @@ use crate::util::style;
 /// Units that this process has made for itself only: others are not to take them for garbage.
 static IN_USE: Mutex<Vec<Begun>> = Mutex::new(Vec::new());
 
+/// The shortest and the longest time after which to look again whether another process is done.
+const INTERVALS: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
+
 /// How long to wait for another process before the user is told.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -110,7 +113,7 @@ fn reuse(build_runner: &BuildRunner<'_, '_>, unit: &Unit) -> CargoResult<bool> {
     Ok(true)
 }
 
-/// Takes the lock of the unit's key, or tells the user that it is waited for.
+/// Takes the lock of the unit's key, or notes that it is waited for.
 fn lock(build_runner: &BuildRunner<'_, '_>, unit: &Unit) -> CargoResult<Option<KeyLock>> {
     let inner = build_runner.artifact_roots.0.as_ref();
     let inner = &mut *inner.expect("unit is pending").borrow_mut();
@@ -122,21 +125,62 @@ fn lock(build_runner: &BuildRunner<'_, '_>, unit: &Unit) -> CargoResult<Option<K
             describe(unit)
         )
     })?;
-    if lock.is_some() {
-        return Ok(lock);
+    if lock.is_none() {
+        inner.waits.entry(unit.clone()).or_insert_with(Wait::begin);
     }
-    let (since, was_told) = (inner.waits)
-        .entry(unit.clone())
-        .or_insert_with(|| (Instant::now(), false));
-    if !*was_told && since.elapsed() > PATIENCE {
-        *was_told = true;
+    Ok(lock)
+}
+
+/// A unit that another process is building.
+pub(super) struct Wait {
+    since: Instant,
+    next_look: Instant,
+    was_told: bool,
+}
+
+impl Wait {
+    fn begin() -> Wait {
+        let now = Instant::now();
+        Wait {
+            since: now,
+            next_look: now + INTERVALS.0,
+            was_told: false,
+        }
+    }
+}
+
+/// Whether `unit`, for which [`start`] had to wait, may be started now, as far as can be told without a
+/// token of the jobserver. Tells the user about long waits.
+pub(in crate::core::compiler) fn is_ready(
+    build_runner: &BuildRunner<'_, '_>,
+    unit: &Unit,
+) -> CargoResult<bool> {
+    let Some(inner) = &build_runner.artifact_roots.0 else {
+        return Ok(true);
+    };
+    let inner = &mut *inner.borrow_mut();
+    let (Some(wait), Some(root)) = (inner.waits.get_mut(unit), &inner.deps_dir) else {
+        return Ok(true);
+    };
+    let now = Instant::now();
+    if now < wait.next_look {
+        return Ok(false);
+    }
+    if !root.is_locked(inner.entries[unit].key) {
+        return Ok(true);
+    }
+    let waited = now - wait.since;
+    // Many may wait for many: the longer it takes, the less it matters when it is seen to end.
+    wait.next_look = now + (waited / 10).clamp(INTERVALS.0, INTERVALS.1);
+    if !wait.was_told && waited > PATIENCE {
+        wait.was_told = true;
         build_runner.bcx.gctx.shell().status_with_color(
             "Blocking",
             format!("waiting for file lock on {}", describe(unit)),
             &style::NOTE,
         )?;
     }
-    Ok(None)
+    Ok(false)
 }
 
 /// Makes a directory for `unit` in the deps dir. Returns the work that commits the unit once it
