@@ -2040,6 +2040,53 @@ fn out_dir_of_a_script_that_always_runs() {
     }
 }
 
+/// The same, where it is a build of the same project that doesn't make that program again. Like stock's, the directory stays,
+/// with what the script keeps there for itself.
+#[cargo_test]
+fn out_dir_of_a_script_that_always_runs_for_another_target() {
+    publish_always_with_data();
+    let deps = dir("deps");
+    let app = app("app", "always = '1.0'", ALWAYS_MAIN);
+    fs::create_dir(app.root().join("src/bin")).unwrap();
+    app.change_file("src/bin/other.rs", "fn main() {}");
+    let run = |command: &str| app.cargo(command).deps_dir(&deps).run();
+    run("build");
+    let outs = || {
+        let files = walk(&deps.join("units/always-1.0.0")).into_iter();
+        files
+            .filter(|path| path.ends_with("data"))
+            .collect::<Vec<_>>()
+    };
+    let before = outs();
+    for command in ["build --bin other", "test --no-run", "build --bin other"] {
+        run(command);
+        assert_eq!(app.says(), "42", "{command}");
+    }
+    assert_eq!(outs(), before);
+}
+
+/// A build script that runs Cargo with a target directory in its `OUT_DIR` was told that the deps dir is no place for that.
+#[cargo_test]
+fn script_that_runs_cargo_in_out_dir() {
+    let script = r#"
+        let out = std::env::var("OUT_DIR").unwrap();
+        let inner = std::path::Path::new(&out).join("inner");
+        std::fs::create_dir_all(inner.join("src")).unwrap();
+        let manifest = "[package]\nname = 'inner'\nedition = '2021'\n[workspace]";
+        std::fs::write(inner.join("Cargo.toml"), manifest).unwrap();
+        std::fs::write(inner.join("src/lib.rs"), "").unwrap();
+        let mut cargo = std::process::Command::new(std::env::var("CARGO").unwrap());
+        cargo.arg("build").current_dir(&inner).env("CARGO_TARGET_DIR", inner.join("target"));
+        cargo.env_remove("RUSTC_WRAPPER");
+        assert!(cargo.status().unwrap().success());
+    "#;
+    scripted("outer", script, "").publish();
+    let deps = dir("deps");
+    let app = app("app", "outer = '1.0'", "fn main() {}");
+    app.cargo("build").deps_dir(&deps).run();
+    assert_eq!(units_of(&deps, "outer-1.0.0").len(), 3);
+}
+
 /// Each build left one more library in the deps dir, with the path of a run that nobody could take.
 #[cargo_test]
 fn libraries_over_a_script_that_always_runs() {

@@ -38,6 +38,7 @@ mod digest;
 mod explain;
 mod key;
 mod lock;
+mod mark;
 mod metadata;
 mod observe;
 mod record;

@@ -23,6 +23,14 @@ impl KeyLock {
         }
         // The file stays when the lock is released: a builder that had just opened it would hold
         // a lock on a name that is gone, and another one a lock on its successor.
+        match path.symlink_metadata() {
+            // Opening a pipe would wait for somebody at its other end.
+            Ok(meta) if !meta.is_file() => {
+                let error = "it is no ordinary file";
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, error));
+            }
+            _ => {}
+        }
         let file = match File::open(path) {
             // Another user's, who need not let others write to it.
             Ok(file) => file,

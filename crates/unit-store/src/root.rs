@@ -7,6 +7,7 @@ use std::process;
 
 use serde::{Deserialize, Serialize};
 
+use crate::mark::{Mark, User};
 use crate::{Key, KeyLock, Record, RecordError};
 
 /// Version of everything that this crate writes, and of how keys are encoded.
@@ -50,90 +51,21 @@ struct RootFile {
 pub struct Begun {
     /// The directory.
     pub dir: PathBuf,
+    /// Whether it was made for this, and has nothing of an earlier build in it.
+    pub is_new: bool,
     _mark: Mark,
 }
 
 impl Begun {
-    /// Keeps others from taking the directory for garbage when the process has ended: until `user`,
-    /// a directory that has something made with the unit, is gone, or begins the same key again.
+    /// Keeps others from taking the directory for garbage when the process has ended, until `user`, a
+    /// directory that has something made with the unit, is gone. When `user` begins the same key
+    /// again, it gets this directory again.
     ///
     /// # Errors
     ///
     /// The root can't be written.
     pub fn keep_for(&self, user: &Path) -> Result<(), WriteError> {
-        let path = self.dir.with_extension(USER);
-        // A path that is no text can't be told from others, and is not kept for.
-        let Some(user) = user.to_str() else {
-            return Ok(());
-        };
-        fs::write(&path, user).map_err(WriteError::new(&path))
-    }
-}
-
-/// Beside a variant's directory: for whom it is kept, see [`Begun::keep_for`].
-const USER: &str = "used-by";
-
-/// A file beside a variant's directory that is there before that is.
-#[derive(Debug)]
-struct Mark {
-    path: PathBuf,
-    /// `None` where there are no locks. Nobody can tell then whether its maker is alive.
-    lock: Option<KeyLock>,
-}
-
-impl Mark {
-    /// Its maker holds the lock of the file.
-    const LOCKED: &str = "in-use";
-    /// Its maker has no locks, which is no reason to think that others have none: see network file
-    /// systems.
-    const UNLOCKED: &str = "unlocked";
-
-    fn path(dir: &Path, kind: &str) -> PathBuf {
-        dir.with_extension(kind)
-    }
-
-    /// `None` if there is one already.
-    fn make(dir: &Path, locking: bool) -> io::Result<Option<Mark>> {
-        let kind = if locking {
-            Mark::LOCKED
-        } else {
-            Mark::UNLOCKED
-        };
-        let path = Mark::path(dir, kind);
-        match fs::File::create_new(&path) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(None),
-            result => result?,
-        };
-        let mut mark = Mark { path, lock: None };
-        if locking {
-            mark.lock = KeyLock::try_acquire(&mark.path, true)?;
-        }
-        Ok(Some(mark))
-    }
-
-    /// Whether `dir` may be in use.
-    fn is_on(dir: &Path) -> bool {
-        let unlocked = Mark::path(dir, Mark::UNLOCKED);
-        unlocked.symlink_metadata().is_ok() || KeyLock::is_held(&Mark::path(dir, Mark::LOCKED))
-    }
-
-    /// Call it with the lock of the key: who has that makes marks.
-    fn remove_those_of_the_dead(key_dir: &Path) {
-        for entry in fs::read_dir(key_dir).into_iter().flatten().flatten() {
-            let path = entry.path();
-            let is_mark = path.extension().is_some_and(|kind| kind == Mark::LOCKED);
-            if is_mark && !KeyLock::is_held(&path) {
-                let _ = fs::remove_file(path);
-            }
-        }
-    }
-}
-
-impl Drop for Mark {
-    fn drop(&mut self) {
-        drop(self.lock.take());
-        // One that stays does no harm.
-        let _ = fs::remove_file(&self.path);
+        User::note(&self.dir, user).map_err(WriteError::new(&self.dir))
     }
 }
 
@@ -228,8 +160,8 @@ impl Root {
                     entry.is_ok_and(|entry| {
                         let name = entry.file_name();
                         let name = name.to_string_lossy();
-                        name == TAG_FILE
-                            || name == ROOT_FILE
+                        // The latter two are of a root that somebody has removed while it was used.
+                        [TAG_FILE, ROOT_FILE, "units", "locks"].contains(&&*name)
                             || name.starts_with(".root.json.")
                             || name.starts_with(".CACHEDIR.TAG.")
                     })
@@ -331,6 +263,7 @@ impl Root {
         let dir = self.path.join("locks");
         let path = dir.join(key.dir_name());
         if locking {
+            self.check_present()?;
             fs::create_dir_all(&dir).map_err(WriteError::new(&dir))?;
             self.check_links(&path)?;
         }
@@ -346,7 +279,8 @@ impl Root {
     /// not finish left behind.
     ///
     /// The directory's name is not one that was there: a process that such a builder started may
-    /// still be writing to it. What was [kept for](Begun::keep_for) `user` is not needed any more.
+    /// still be writing to it. What was [kept for](Begun::keep_for) `user` is taken again: it was
+    /// finished, and there are programs that have its path.
     ///
     /// # Errors
     ///
@@ -358,32 +292,98 @@ impl Root {
         lock: &KeyLock,
         user: &Path,
     ) -> Result<Begun, WriteError> {
+        self.check_present()?;
         let key_dir = self.key_dir(name, key);
         self.check_links(&key_dir)?;
         fs::create_dir_all(&key_dir).map_err(WriteError::new(&key_dir))?;
+        let locking = lock.is_exclusive();
+        if locking {
+            Mark::remove_those_of_the_dead(&self.path, &key_dir);
+        }
         let present = variants(&key_dir);
+        let mark = |dir: &Path| Mark::make(&self.path, dir, locking).map_err(WriteError::new(dir));
+        let mut begun = None;
+        if locking {
+            for number in &present {
+                let dir = key_dir.join(number.to_string());
+                if begun.is_none()
+                    && self.is_garbage(&dir, key)
+                    && User::of(&dir, user) == User::This
+                    && let Some(mark) = mark(&dir)?
+                {
+                    begun = Some(Begun {
+                        dir,
+                        is_new: false,
+                        _mark: mark,
+                    });
+                }
+            }
+        }
         // The largest number there is may have been made to have it overflow.
         let mut number = present.last().map_or(0, |last| last.wrapping_add(1));
         let begun = loop {
+            if let Some(begun) = begun {
+                break begun;
+            }
             let dir = key_dir.join(number.to_string());
-            if let Some(mark) =
-                Mark::make(&dir, lock.is_exclusive()).map_err(WriteError::new(&dir))?
-            {
+            if let Some(mark) = mark(&dir)? {
                 match fs::create_dir(&dir) {
-                    Ok(()) => break Begun { dir, _mark: mark },
+                    Ok(()) => {
+                        begun = Some(Begun {
+                            dir,
+                            is_new: true,
+                            _mark: mark,
+                        });
+                        continue;
+                    }
                     Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                     Err(error) => return Err(WriteError::new(&dir)(error)),
                 }
             }
             number = number.wrapping_add(1);
         };
-        if lock.is_exclusive() {
+        if locking {
             for number in present {
-                remove_garbage(&key_dir.join(number.to_string()), key, user);
+                let dir = key_dir.join(number.to_string());
+                if is_link(&dir)
+                    || self.is_garbage(&dir, key) && User::of(&dir, user) != User::Other
+                {
+                    // What can't be removed does no harm.
+                    let _ = fs::remove_dir_all(&dir);
+                    User::forget(&dir);
+                }
             }
-            Mark::remove_those_of_the_dead(&key_dir);
         }
         Ok(begun)
+    }
+
+    /// Whether nobody takes the unit in `dir` for finished, or is at it. A damaged one is garbage as
+    /// well.
+    fn is_garbage(&self, dir: &Path, key: Key) -> bool {
+        use RecordError::{Foreign, Output, Parse};
+        !is_link(dir)
+            && matches!(
+                Record::read(dir, key),
+                Ok(None) | Err(Parse(_) | Foreign(_) | Output { .. })
+            )
+            && !Mark::is_on(&self.path, dir)
+    }
+
+    /// How many finished variants of `key` there seem to be.
+    pub fn count(&self, name: &str, key: Key) -> usize {
+        let key_dir = self.key_dir(name, key);
+        let record = |number: u32| key_dir.join(number.to_string()).join(Record::FILE_NAME);
+        let variants = variants(&key_dir).into_iter();
+        variants.filter(|number| record(*number).exists()).count()
+    }
+
+    /// Fails if somebody has removed the root: what would be made again is no root.
+    fn check_present(&self) -> Result<(), WriteError> {
+        let file = self.path.join(ROOT_FILE);
+        match file.symlink_metadata() {
+            Ok(_) => Ok(()),
+            Err(error) => Err(WriteError::new(&file)(error)),
+        }
     }
 
     /// Commits the unit in `dir`, which [`Root::begin`] made: from now on readers see it.
@@ -408,31 +408,6 @@ impl Root {
     }
 }
 
-/// Removes `dir`, a variant of `key`, if it is of no use to anyone but `user`. What can't be removed
-/// does no harm.
-fn remove_garbage(dir: &Path, key: Key, user: &Path) {
-    let kept_for = dir.with_extension(USER);
-    // A damaged unit goes as well: nobody takes it for finished. Of a link, the link.
-    let is_garbage = || {
-        use RecordError::{Foreign, Output, Parse};
-        matches!(
-            Record::read(dir, key),
-            Ok(None) | Err(Parse(_) | Foreign(_) | Output { .. })
-        )
-    };
-    let is_kept = || {
-        let other = read_file(&kept_for).and_then(|text| {
-            String::from_utf8(text)
-                .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
-        });
-        other.is_ok_and(|other| Path::new(&other) != user && Path::new(&other).is_dir())
-    };
-    if is_link(dir) || is_garbage() && !Mark::is_on(dir) && !is_kept() {
-        let _ = fs::remove_dir_all(dir);
-        let _ = fs::remove_file(kept_for);
-    }
-}
-
 /// Numbers of the variants in a key's directory, in ascending order.
 fn variants(key_dir: &Path) -> Vec<u32> {
     let mut numbers: Vec<u32> = fs::read_dir(key_dir)
@@ -450,7 +425,7 @@ fn to_json(value: &impl Serialize) -> Vec<u8> {
 }
 
 /// Writes a file so that readers see either nothing or all of it.
-fn write_by_rename(dir: &Path, name: &str, contents: &[u8]) -> io::Result<()> {
+pub(crate) fn write_by_rename(dir: &Path, name: &str, contents: &[u8]) -> io::Result<()> {
     // A process in another container may have the same number. What is there, even as a symbolic
     // link to a file elsewhere, is not opened.
     let (temporary, mut file) = (0..)
@@ -582,20 +557,54 @@ mod tests {
             root.begin("p-1.0.0", key, &lock, user)
                 .expect("a directory")
         };
-        let kept = || {
-            let begun = begin(&user);
-            begun.keep_for(&user).expect("it can be written");
-            begun.dir.clone()
-        };
-        let dir_of_user = kept();
-        begin(dir.path());
-        assert!(dir_of_user.exists());
-        begin(&user);
-        assert!(!dir_of_user.exists());
-        let dir_of_user = kept();
+        let begun = begin(&user);
+        assert!(begun.is_new);
+        begun.keep_for(&user).expect("it can be written");
+        let kept = begun.dir.clone();
+        // While it is used, and later.
+        assert_ne!(begin(&user).dir, kept);
+        drop(begun);
+        assert_ne!(begin(dir.path()).dir, kept);
+        assert!(kept.exists());
+        let again = begin(&user);
+        assert_eq!((again.is_new, &again.dir), (false, &kept));
+        drop(again);
         fs::remove_dir(&user).expect("remove");
         begin(dir.path());
-        assert!(!dir_of_user.exists());
+        assert!(!kept.exists());
+        let names = fs::read_dir(root.key_dir("p-1.0.0", key)).expect("directory");
+        assert_eq!(names.count(), 1, "nothing else is left");
+    }
+
+    #[test]
+    fn planted_marks_lead_nowhere() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let (root, elsewhere, key) = root(dir.path());
+        let file = elsewhere.join("file");
+        fs::write(&file, "kept").expect("write");
+        let lock = root.try_lock(key, true).expect("lock").expect("free");
+        let begun = root
+            .begin("p-1.0.0", key, &lock, &elsewhere)
+            .expect("a directory");
+        symlink(&file, begun.dir.with_extension("used-by")).expect("symlink");
+        begun.keep_for(&elsewhere).expect("it can be written");
+        assert_eq!(fs::read_to_string(&file).expect("read"), "kept");
+    }
+
+    #[test]
+    fn a_root_that_is_gone_is_not_made_again_in_parts() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let (root, user, key) = root(dir.path());
+        let lock = root.try_lock(key, true).expect("lock").expect("free");
+        fs::remove_dir_all(root.path()).expect("remove");
+        root.try_lock(key, true).expect_err("it is gone");
+        root.begin("p-1.0.0", key, &lock, &user)
+            .expect_err("it is gone");
+        assert!(!root.path().exists());
+        for left in ["units", "locks"] {
+            fs::create_dir_all(root.path().join(left)).expect("mkdir");
+        }
+        Root::create(root.path(), "test").expect("it is nobody else's");
     }
 
     #[test]

@@ -221,9 +221,7 @@ impl Observer {
             let file = paths::normalize_path(&self.pkg_root.join(file));
             !self.immutable.iter().any(|dir| file.starts_with(dir)) && !file.exists()
         };
-        if output.rerun_if_changed.iter().any(is_absent)
-            || was_changed_since(&self.pkg_root, self.started)
-        {
+        if output.rerun_if_changed.iter().any(is_absent) || self.has_written_to_package() {
             return Ok(None);
         }
         let mut observed = self.sources()?;
@@ -255,6 +253,16 @@ impl Observer {
         }
         self.note_runs(mentions, &mut observed);
         Ok(Some(observed))
+    }
+
+    /// Whether files of the package were made or changed since the unit was started. That a directory
+    /// was is no matter: what was in it for a while is gone.
+    fn has_written_to_package(&self) -> bool {
+        let files = walkdir::WalkDir::new(&self.pkg_root).into_iter();
+        files
+            .filter_map(|entry| entry.ok().filter(|entry| entry.file_type().is_file()))
+            .filter_map(|entry| entry.metadata().ok())
+            .any(|meta| change_time(&meta) > self.started)
     }
 
     /// See [`digest_of_declared`].

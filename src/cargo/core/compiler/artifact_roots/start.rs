@@ -8,7 +8,7 @@
 //! that there is no circle to wait in.
 
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -29,8 +29,19 @@ use crate::core::compiler::{BuildOutput, BuildRunner, FileFlavor, Unit, prepare_
 use crate::util::errors::CargoResult;
 use crate::util::style;
 
-/// Units that this process has made for itself only: others are not to take them for garbage.
-static IN_USE: Mutex<Vec<Begun>> = Mutex::new(Vec::new());
+/// Units that this process has made for itself only: others are not to take them for garbage. And
+/// whether they are for this project only.
+static IN_USE: Mutex<Vec<(Begun, Kept)>> = Mutex::new(Vec::new());
+
+/// Whether a unit is kept in the deps dir.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Kept {
+    ForAll,
+    /// It is of use to no other project.
+    ForProject,
+    /// It could not be, this time.
+    ForBuild,
+}
 
 /// The shortest and the longest time after which to look again whether another process is done.
 const INTERVALS: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
@@ -55,9 +66,8 @@ pub(in crate::core::compiler) fn start(
     }
 
     let mut commit = None;
-    // Before the lock as well, so that nobody waits for what is not needed; but once.
-    let is_waiting = inner.borrow().waits.contains_key(unit);
-    if roots.is_pending(unit) && (is_waiting || !reuse(build_runner, unit)?) {
+    // Before the lock as well, so that nobody waits for what is not needed.
+    if roots.is_pending(unit) && !reuse(build_runner, unit)? {
         let Some(lock) = lock(build_runner, unit)? else {
             return Ok(Err(job));
         };
@@ -126,7 +136,9 @@ fn lock(build_runner: &BuildRunner<'_, '_>, unit: &Unit) -> CargoResult<Option<K
         )
     })?;
     if lock.is_none() {
-        inner.waits.entry(unit.clone()).or_insert_with(Wait::begin);
+        let finished = root.count(&directory_name(unit), key);
+        let wait = inner.waits.entry(unit.clone());
+        wait.or_insert_with(Wait::begin).finished = finished;
     }
     Ok(lock)
 }
@@ -136,6 +148,8 @@ pub(super) struct Wait {
     since: Instant,
     next_look: Instant,
     was_told: bool,
+    /// How many builds of its key there were at the last look.
+    finished: usize,
 }
 
 impl Wait {
@@ -145,6 +159,7 @@ impl Wait {
             since: now,
             next_look: now + INTERVALS.0,
             was_told: false,
+            finished: 0,
         }
     }
 }
@@ -166,7 +181,9 @@ pub(in crate::core::compiler) fn is_ready(
     if now < wait.next_look {
         return Ok(false);
     }
-    if !root.is_locked(inner.entries[unit].key) {
+    let key = inner.entries[unit].key;
+    // Some other build may be what is needed here.
+    if !root.is_locked(key) || root.count(&directory_name(unit), key) != wait.finished {
         return Ok(true);
     }
     let waited = now - wait.since;
@@ -246,14 +263,17 @@ fn build(build_runner: &BuildRunner<'_, '_>, unit: &Unit, lock: KeyLock) -> Carg
         digest,
     };
     Ok(Work::new(move |state| {
-        let is_kept = commit.commit();
-        if !matches!(is_kept, Ok(true)) {
-            // What is linked with it may have its path. It is kept as long as this process lives if
-            // there is no space to say so.
+        let result = commit.commit(begun.is_new);
+        let kept = *result.as_ref().unwrap_or(&Kept::ForBuild);
+        if kept == Kept::ForProject {
+            // What is linked with it may have its path. If there is no space to say so, it is there
+            // as long as this process lives.
             let _ = begun.keep_for(&user);
-            IN_USE.lock().unwrap().push(begun);
         }
-        if let Err(error) = is_kept {
+        if kept != Kept::ForAll {
+            IN_USE.lock().unwrap().push((begun, kept));
+        }
+        if let Err(error) = result {
             // The unit can be used in this build all the same.
             state.stderr(format!(
                 "warning: failed to keep `{}` in `build.deps-target-dir`: {error:#}",
@@ -378,9 +398,10 @@ struct Commit {
 }
 
 impl Commit {
-    /// Returns whether the unit is kept. There are units that are for one build only, and what is
-    /// bound to the place of one, or was compiled against one.
-    fn commit(&self) -> CargoResult<bool> {
+    /// Commits it, unless it is not for all: some runs of build scripts are not, nor what is bound to
+    /// the place of one, or was compiled against such a unit. Neither is one that was built where
+    /// another one was before: what was left of that may be in it.
+    fn commit(&self, is_new: bool) -> CargoResult<Kept> {
         self.remove_timestamps()?;
         let mut outputs = scan_outputs(&self.places.unit)?;
         if self.is_run && !self.tells_out_dir()? {
@@ -408,25 +429,29 @@ impl Commit {
         if let Seen::Files(files) = &self.seen
             && !files.iter().all(is_there)
         {
-            return Ok(false);
+            return Ok(Kept::ForBuild);
         }
         let Some(observed) = self.observed(&scripts)? else {
-            return Ok(false);
+            return Ok(Kept::ForProject);
         };
-        let is_for_this_build = |path: &Path| {
-            let in_use = IN_USE.lock().unwrap();
-            in_use.iter().any(|begun| path.starts_with(&begun.dir))
-        };
-        let is_bound_to_one = (observed.iter()).any(
-            |input| matches!(input, Observed::Dependency { path, .. } if is_for_this_build(path)),
-        );
-        if is_bound_to_one
-            || self
-                .libraries
-                .iter()
-                .any(|library| is_for_this_build(library))
-        {
-            return Ok(false);
+        let bound_to = observed.iter().filter_map(|input| match input {
+            Observed::Dependency { path, .. } => Some(path),
+            _ => None,
+        });
+        let in_use = IN_USE.lock().unwrap();
+        let kept = (bound_to.chain(&self.libraries))
+            .flat_map(|path| {
+                in_use
+                    .iter()
+                    .filter(|(begun, _)| path.starts_with(&begun.dir))
+            })
+            .map(|(_, kept)| *kept)
+            .max();
+        drop(in_use);
+        match kept {
+            Some(kept) => return Ok(kept),
+            None if !is_new => return Ok(Kept::ForProject),
+            None => {}
         }
         let record = Record {
             format: FORMAT,
@@ -438,7 +463,7 @@ impl Commit {
             outputs,
         };
         (self.root).commit(&self.places.unit, &record, self.fields.fields())?;
-        Ok(true)
+        Ok(Kept::ForAll)
     }
 
     /// Whether others were told the path of the run's `OUT_DIR`.

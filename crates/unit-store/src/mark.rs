@@ -1,0 +1,182 @@
+//! Marks: files beside a unit's directory that say who builds or uses what is in it, where there is no
+//! record.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::{self, ErrorKind, Write as _};
+use std::path::{Component, Path, PathBuf};
+use std::process;
+use std::sync::Mutex;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::KeyLock;
+use crate::root::{read_file, write_by_rename};
+
+/// For each root the name and the lock of this process. One for all marks, as there may be many more
+/// units than files that a process may have open.
+static PROCESS: Mutex<Option<HashMap<PathBuf, (String, KeyLock)>>> = Mutex::new(None);
+
+/// A file beside a variant's directory that is there before that is. It says that its maker is at it,
+/// and goes when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Mark {
+    path: PathBuf,
+}
+
+impl Mark {
+    /// Has the name of its maker, who holds a lock for as long as it lives.
+    pub(crate) const LOCKED: &str = "in-use";
+    /// Its maker has no locks, which is no reason to think that others have none: see network file
+    /// systems. Nobody can tell whether it is alive.
+    pub(crate) const UNLOCKED: &str = "unlocked";
+
+    pub(crate) fn path(dir: &Path, kind: &str) -> PathBuf {
+        dir.with_extension(kind)
+    }
+
+    /// `None` if there is one already.
+    pub(crate) fn make(root: &Path, dir: &Path, locking: bool) -> io::Result<Option<Mark>> {
+        let (kind, text) = match locking {
+            true => (Mark::LOCKED, process_name(root)?),
+            false => (Mark::UNLOCKED, String::new()),
+        };
+        let path = Mark::path(dir, kind);
+        let mut file = match fs::File::create_new(&path) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(None),
+            result => result?,
+        };
+        // Dropped, and so removed, if it can't be written.
+        let mark = Mark { path };
+        file.write_all(text.as_bytes())?;
+        Ok(Some(mark))
+    }
+
+    /// Whether somebody may be at `dir`.
+    pub(crate) fn is_on(root: &Path, dir: &Path) -> bool {
+        let unlocked = Mark::path(dir, Mark::UNLOCKED);
+        unlocked.symlink_metadata().is_ok()
+            || is_of_the_living(root, &Mark::path(dir, Mark::LOCKED))
+    }
+
+    /// Call it with the lock of the key: who has that makes marks.
+    pub(crate) fn remove_those_of_the_dead(root: &Path, key_dir: &Path) {
+        for entry in fs::read_dir(key_dir).into_iter().flatten().flatten() {
+            let path = entry.path();
+            let is_mark = path.extension().is_some_and(|kind| kind == Mark::LOCKED);
+            if is_mark && !is_of_the_living(root, &path) {
+                let _ = fs::remove_file(path);
+            }
+        }
+    }
+}
+
+impl Drop for Mark {
+    fn drop(&mut self) {
+        // One that stays does no harm.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+fn processes(root: &Path) -> PathBuf {
+    root.join("locks").join("processes")
+}
+
+fn is_of_the_living(root: &Path, mark: &Path) -> bool {
+    let name = read_file(mark).map(|name| String::from_utf8_lossy(&name).into_owned());
+    name.is_ok_and(|name| {
+        let mut parts = Path::new(&name).components();
+        matches!(
+            (parts.next(), parts.next()),
+            (Some(Component::Normal(_)), None)
+        ) && KeyLock::is_held(&processes(root).join(name))
+    })
+}
+
+/// Name of a file in `root` whose lock this process holds until it ends.
+fn process_name(root: &Path) -> io::Result<String> {
+    // Nothing is left half-done by a panic.
+    let mut known = PROCESS.lock().unwrap_or_else(|error| error.into_inner());
+    let known = known.get_or_insert_default();
+    let dir = processes(root);
+    if let Some((name, _)) = known.get(root)
+        && dir.join(name).exists()
+    {
+        return Ok(name.clone());
+    }
+    fs::create_dir_all(&dir)?;
+    for entry in fs::read_dir(&dir)?.flatten() {
+        // With its lock held, so that nobody takes one that is about to go.
+        if let Ok(Some(lock)) = KeyLock::try_acquire(&entry.path(), true) {
+            let _ = fs::remove_file(entry.path());
+            drop(lock);
+        }
+    }
+    let time = SystemTime::now().duration_since(UNIX_EPOCH);
+    let time = time.unwrap_or_default().as_nanos();
+    let mut number = 0_u32;
+    loop {
+        // A process in another container may have the same number.
+        let name = format!("{}-{time}-{number}", process::id());
+        let path = dir.join(&name);
+        let is_new = fs::File::create_new(&path).is_ok();
+        if is_new
+            && let Some(lock) = KeyLock::try_acquire(&path, true)?
+            && path.exists()
+        {
+            known.insert(root.to_owned(), (name.clone(), lock));
+            return Ok(name);
+        }
+        number = (number.checked_add(1))
+            .filter(|number| *number < 1000)
+            .ok_or_else(|| {
+                io::Error::other(format!("failed to make a file in `{}`", dir.display()))
+            })?;
+    }
+}
+
+/// Beside a variant's directory: the path of whoever it is kept for.
+const USER: &str = "used-by";
+
+/// Who has something that was made with the unit in `dir`, which has no record.
+#[derive(Debug, PartialEq)]
+pub(crate) enum User {
+    Nobody,
+    This,
+    Other,
+}
+
+impl User {
+    /// Whether it is `this`, or another one.
+    pub(crate) fn of(dir: &Path, this: &Path) -> User {
+        let Ok(text) = read_file(&dir.with_extension(USER)) else {
+            return User::Nobody;
+        };
+        let Ok(user) = String::from_utf8(text) else {
+            return User::Nobody;
+        };
+        let user = Path::new(&user);
+        if user == this {
+            return User::This;
+        }
+        match user.symlink_metadata() {
+            Err(error) if error.kind() == ErrorKind::NotFound => User::Nobody,
+            // It may be somewhere where others can't look.
+            _ => User::Other,
+        }
+    }
+
+    /// Notes that `user` is one.
+    pub(crate) fn note(dir: &Path, user: &Path) -> io::Result<()> {
+        let (Some(user), Some(parent)) = (user.to_str(), dir.parent()) else {
+            // A path that is no text is that of no target directory: rustc refuses it.
+            return Ok(());
+        };
+        let path = dir.with_extension(USER);
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        write_by_rename(parent, &name, user.as_bytes())
+    }
+
+    pub(crate) fn forget(dir: &Path) {
+        let _ = fs::remove_file(dir.with_extension(USER));
+    }
+}
