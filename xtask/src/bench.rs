@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use clap::Args;
@@ -13,7 +13,8 @@ use clap::Args;
 use crate::build::{self, Profile};
 use crate::repo::Repo;
 use crate::sample::{self, Build, Measured, PROJECT};
-use crate::shell;
+use crate::shell::{self, CommandExt};
+use crate::upstream;
 
 /// How many builds with nothing to do for one of another kind.
 const NOTHING: u32 = 5;
@@ -23,11 +24,17 @@ pub(crate) struct Options {
     /// How many pairs to run
     #[arg(long, value_name = "N", default_value_t = 15, value_parser = clap::value_parser!(u32).range(3..))]
     pairs: u32,
+    /// Measure what the drop-in costs without our settings, against Cargo built from the unpatched crate
+    #[arg(long)]
+    plain: bool,
 }
 
 /// Runs the benchmark and prints its table.
 pub(crate) fn run(repo: &Repo, options: &Options) -> Result<()> {
     build::run(repo, Profile::Release)?;
+    if options.plain {
+        return plain(repo, options.pairs);
+    }
     let bench = repo.root().join("target").join("bench");
     let root = bench.join("root");
     let project = bench.join("project");
@@ -67,6 +74,61 @@ pub(crate) fn run(repo: &Repo, options: &Options) -> Result<()> {
     );
     report("first build of a new project", &first);
     report("build with nothing to do", &nothing);
+    Ok(())
+}
+
+/// Commands that compile nothing or the member only, over the upstream crate and all that it depends on, for stock and the
+/// drop-in.
+fn plain(repo: &Repo, pairs: u32) -> Result<()> {
+    let stock = build::stock(repo)?;
+    let bench = repo.root().join("target").join("bench").join("plain");
+    let (project, target) = (bench.join("project"), bench.join("target"));
+    upstream::copy(&repo.upstream(), &project)?;
+    let source = project.join("src").join("lib.rs");
+    let call = |cargo: &Path, arguments: &[&str]| -> Result<Duration> {
+        let mut command = shell::command(cargo, &project);
+        for name in sample::OURS {
+            command.env_remove(name);
+        }
+        command.args(arguments).env("CARGO_TARGET_DIR", &target);
+        let start = Instant::now();
+        command.read()?;
+        Ok(start.elapsed())
+    };
+    shell::status("Checking", repo.display(&project));
+    call(&stock, &["check"])?;
+
+    println!(
+        "{:36} {:>9} {:>9}   ratio: median (least to most)",
+        "", "ours", "stock"
+    );
+    for (name, arguments, is_edited) in [
+        ("check with nothing to do", &["check"][..], false),
+        ("check of the member", &["check"], true),
+        ("metadata", &["metadata", "--format-version=1"], false),
+        ("tree", &["tree"], false),
+    ] {
+        let mut edits = 0;
+        let mut run = |cargo: &Path| {
+            edits += 1;
+            if is_edited {
+                fs::write(&source, format!("//! Edit {edits}."))?;
+            }
+            call(cargo, arguments)
+        };
+        let drop_in = repo.drop_in();
+        let mut measured = Vec::new();
+        for pair in 0..NOTHING * pairs {
+            let (ours, stock) = if pair.is_multiple_of(2) {
+                let stock = run(&stock)?;
+                (run(&drop_in)?, stock)
+            } else {
+                (run(&drop_in)?, run(&stock)?)
+            };
+            measured.push(Pair { ours, stock });
+        }
+        report(name, &measured);
+    }
     Ok(())
 }
 

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
+use crate::git::Git;
 use crate::preflight::{self, OpenSsl};
 use crate::repo::Repo;
-use crate::setup;
+use crate::setup::{self, UPSTREAM};
 use crate::shell::{self, CommandExt};
 
 /// Which of Cargo's profiles to build with.
@@ -57,6 +58,41 @@ pub(crate) fn compile(repo: &Repo, profile: Profile, args: &[&str]) -> Result<Ar
     let openssl = preflight::check(&repo.base()?, profile)?;
     let tree = setup::run(repo, &setup::Options::default())?;
     compile_in(repo, tree.dir(), openssl, args)
+}
+
+/// Builds Cargo from the unpatched crate, as the drop-in is built, and returns the binary.
+pub(crate) fn stock(repo: &Repo) -> Result<PathBuf> {
+    let dir = stock_tree(repo)?;
+    shell::status("Building", "cargo without patches");
+    let openssl = preflight::check(&repo.base()?, Profile::Release)?;
+    let args = ["build", "--release", "--bin", "cargo"];
+    let artifacts = compile_in(repo, &dir, openssl, &args)?;
+    let built = artifacts.executable("cargo", "bin");
+    // The drop-in's build has the same path, and tests and benchmarks need both.
+    let name = format!("cargo{}", std::env::consts::EXE_SUFFIX);
+    let binary = repo.tree_target().join("stock").join(name);
+    shell::copy_atomically(
+        &built.context("cargo built no executable `cargo`")?,
+        &binary,
+    )?;
+    Ok(binary)
+}
+
+/// The unpatched crate, in a work tree of its own.
+pub(crate) fn stock_tree(repo: &Repo) -> Result<PathBuf> {
+    let tree = setup::run(repo, &setup::Options::default())?;
+    let dir = repo.vendor().join("stock");
+    tree.read(["worktree", "prune"])?;
+    if dir.exists() {
+        let git = Git::at(&dir);
+        git.read(["checkout", "--quiet", "--force", "--detach", UPSTREAM])?;
+    } else {
+        tree.command(["worktree", "add", "--quiet", "--detach"])
+            .arg(&dir)
+            .arg(UPSTREAM)
+            .read()?;
+    }
+    Ok(dir)
 }
 
 /// Compiles in a directory below `vendor`.

@@ -27,7 +27,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::thread;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
@@ -356,7 +355,7 @@ Units are those that rustc builds. Times are of one run each, on {cores} cores w
 
 | program | executables | stock: compiled | into an empty deps dir: compiled | against the root: compiled, reused | bytes |
 |---|---|--:|--:|--:|---|",
-            date = date(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs()),
+            date = shell::today()?,
             version = version.trim(),
             host = self.host,
             rust = self.rust,
@@ -637,48 +636,17 @@ fn is_hash(part: &str) -> bool {
     part.len() >= 16 && part.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// The day of a time in seconds since 1970, as `2026-05-19`.
-fn date(seconds: u64) -> String {
-    let mut days = seconds / (24 * 60 * 60);
-    let is_leap = |year: u64| {
-        year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
-    };
-    let mut year = 1970;
-    while days >= 365 + u64::from(is_leap(year)) {
-        days -= 365 + u64::from(is_leap(year));
-        year += 1;
-    }
-    let february = 28 + u64::from(is_leap(year));
-    let mut month = 1;
-    for length in [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] {
-        if days < length {
-            break;
-        }
-        days -= length;
-        month += 1;
-    }
-    format!("{year}-{month:02}-{:02}", days + 1)
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::Path;
 
-    use super::{PROGRAMS, TESTED, date, mask, paths};
+    use super::{PROGRAMS, TESTED, mask, paths};
 
     #[test]
     fn tested_programs_are_in_the_list() {
         for name in TESTED {
             assert!(PROGRAMS.iter().any(|program| program.name == *name));
         }
-    }
-
-    #[test]
-    fn days_are_named() {
-        assert_eq!(date(0), "1970-01-01");
-        assert_eq!(date(951_782_400), "2000-02-29");
-        assert_eq!(date(951_868_800), "2000-03-01");
-        assert_eq!(date(1_798_761_599), "2026-12-31");
     }
 
     #[test]

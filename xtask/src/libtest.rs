@@ -1,6 +1,6 @@
 //! Reading what libtest prints.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::AddAssign;
 
@@ -91,7 +91,7 @@ impl Counter {
 }
 
 /// Collects which tests did what, from the lines of a single test binary.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Outcomes {
     pub(crate) passed: BTreeSet<String>,
     pub(crate) failed: BTreeSet<String>,
@@ -122,10 +122,39 @@ impl Outcomes {
         Some(outcome)
     }
 
+    /// All tests.
+    pub(crate) fn names(&self) -> BTreeSet<String> {
+        [&self.passed, &self.failed, &self.ignored]
+            .into_iter()
+            .flatten()
+            .cloned()
+            .collect()
+    }
+
     /// How many tests there were.
     pub(crate) fn total(&self) -> usize {
         self.passed.len() + self.failed.len() + self.ignored.len()
     }
+}
+
+/// What each test that failed printed, by the test's name, in the output of a single test binary.
+pub(crate) fn failures(output: &str) -> BTreeMap<String, String> {
+    let mut failures = BTreeMap::new();
+    let mut current: Option<(String, String)> = None;
+    for line in output.lines() {
+        let name = (line.strip_prefix("---- ")).and_then(|line| line.strip_suffix(" stdout ----"));
+        if let Some(name) = name {
+            failures.extend(current.replace((name.to_owned(), String::new())));
+        } else if line == "failures:" {
+            // The list of their names, if it is not what comes before all of this.
+            failures.extend(current.take());
+        } else if let Some((_, text)) = &mut current {
+            text.push_str(line);
+            text.push('\n');
+        }
+    }
+    failures.extend(current);
+    failures
 }
 
 #[cfg(test)]

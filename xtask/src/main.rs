@@ -11,7 +11,7 @@
 //! | [`setup`] | inputs to patched tree |
 //! | [`patches`] | patched tree to patches, and the checks on them |
 //! | [`preflight`], [`build`], [`install`], [`toolchain`] | patched tree to binary, and where the binary goes |
-//! | [`sample`], [`demo`], [`bench`], [`stress`] | the binary at work |
+//! | [`sample`], [`demo`], [`bench`], [`stress`], [`alternate`] | the binary at work |
 //! | [`differential`], [`executable`] | what it builds, byte for byte |
 //! | [`format`] | formatting what is ours |
 //! | [`libtest`], [`upstream_test`], [`soak`], [`test`] | running testsuites and counting what they say |
@@ -22,6 +22,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
+mod alternate;
 mod base;
 mod bench;
 mod build;
@@ -62,6 +63,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Let stock and the drop-in take turns on target directories of real programs
+    Alternate(alternate::Options),
     /// Make `vendor/cargo`: the pinned crate, patched, with the overlay laid over it
     Setup(setup::Options),
     /// Build the drop-in and leave it in `dist/bin`
@@ -129,9 +132,12 @@ enum PatchesCommand {
 }
 
 fn main() -> ExitCode {
-    let result = match differential::real_rustc() {
-        Some(rustc) => differential::compile(rustc),
-        None => run(Cli::parse()),
+    let result = if let Some(rustc) = differential::real_rustc() {
+        differential::compile(rustc)
+    } else if let Some(drop_in) = upstream_test::stands_in_for() {
+        upstream_test::stand_in(drop_in)
+    } else {
+        run(Cli::parse())
     };
     match result {
         Ok(code) => code,
@@ -145,6 +151,7 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> Result<ExitCode> {
     let repo = Repo::locate()?;
     match cli.command {
+        Command::Alternate(options) => alternate::run(&repo, &options)?,
         Command::Setup(options) => {
             setup::run(&repo, &options)?;
         }

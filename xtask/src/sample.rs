@@ -22,7 +22,7 @@ pub(crate) const PROJECT: &str = "welcome-service";
 const CHANGE: (&str, &str) = ("Hello, ", "Welcome, ");
 
 /// Settings that would make the builds something else than what they are called here.
-const OURS: &[&str] = &[
+pub(crate) const OURS: &[&str] = &[
     "CARGO_BUILD_BUILD_DIR",
     "CARGO_BUILD_DEPS_TARGET_DIR",
     "CARGO_BUILD_SEARCH_PATH",

@@ -7,6 +7,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output, Stdio};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anstyle::{AnsiColor, Style};
 use anyhow::{Context, Result, bail};
@@ -319,4 +320,47 @@ fn set_permissions(path: &Path, meta: &fs::Metadata, read_only: bool) -> std::io
     let mut permissions = meta.permissions();
     permissions.set_readonly(read_only);
     fs::set_permissions(path, permissions)
+}
+
+/// Today's date by UTC, as `2026-05-19`.
+pub(crate) fn today() -> Result<String> {
+    Ok(date(
+        SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs(),
+    ))
+}
+
+/// The day of a time in seconds since 1970, as `2026-05-19`.
+fn date(seconds: u64) -> String {
+    let mut days = seconds / (24 * 60 * 60);
+    let is_leap = |year: u64| {
+        year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
+    };
+    let mut year = 1970;
+    while days >= 365 + u64::from(is_leap(year)) {
+        days -= 365 + u64::from(is_leap(year));
+        year += 1;
+    }
+    let february = 28 + u64::from(is_leap(year));
+    let mut month = 1;
+    for length in [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] {
+        if days < length {
+            break;
+        }
+        days -= length;
+        month += 1;
+    }
+    format!("{year}-{month:02}-{:02}", days + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::date;
+
+    #[test]
+    fn days_are_named() {
+        assert_eq!(date(0), "1970-01-01");
+        assert_eq!(date(951_782_400), "2000-02-29");
+        assert_eq!(date(951_868_800), "2000-03-01");
+        assert_eq!(date(1_798_761_599), "2026-12-31");
+    }
 }

@@ -9,26 +9,27 @@
 //! binary to test is put there for the time of a run. Stock is the `cargo` of the base toolchain.
 //!
 //! **Limit**: some tests also call the library that is linked into the suite, which is the patched one in all runs. A test
-//! that fails because of that, with either binary, counts as skipped. `--stock` builds the suite from the unpatched
-//! crate as well and compares with that.
+//! that fails because of that, with either binary, counts as skipped. [`study`] has no such limit: it builds the suite from
+//! the unpatched crate as well, runs both whole, and the drop-in with our settings.
+
+mod differences;
+mod stand_in;
+mod study;
+mod suite;
 
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 use clap::Args;
 
-use crate::build::{self, Artifacts, Profile};
-use crate::git::Git;
-use crate::libtest::{Counts, Outcomes};
-use crate::preflight;
+pub(crate) use self::stand_in::{drop_in as stands_in_for, run as stand_in};
+use self::suite::{Settings, Subject, Suite};
+use crate::build::{self, Profile};
+use crate::libtest::Counts;
 use crate::repo::Repo;
 use crate::rustc;
-use crate::setup::{self, UPSTREAM};
-use crate::shell::{self, CommandExt};
+use crate::shell;
 
 /// The modules of upstream's suite that are about what the patches touch.
 const CORE_MODULES: &[&str] = &[
@@ -45,8 +46,8 @@ const CORE_MODULES: &[&str] = &[
     "test",
 ];
 
-/// After how many tests to say how far a run is.
-const REPORT_EVERY: usize = 250;
+/// The report in this repository.
+const REPORT: &str = "docs/upstream-tests.md";
 
 #[derive(Args, Default)]
 pub(crate) struct Options {
@@ -55,9 +56,18 @@ pub(crate) struct Options {
     /// Run the modules that are about what the patches touch, as `cargo xtask test` does
     #[arg(long, conflicts_with = "filters")]
     core: bool,
-    /// Compare with a suite that is built from the unpatched crate, not just with the toolchain's cargo
+    /// Run the whole suite with Cargo built from the unpatched crate as well, and compare test by test
     #[arg(long)]
-    stock: bool,
+    compare: bool,
+    /// Run it where each test has a deps dir as well, and say what is different
+    #[arg(long)]
+    with_deps_dir: bool,
+    /// The same, and once more with what was built then in a search root
+    #[arg(long)]
+    with_search_path: bool,
+    /// Write what came of these comparisons to `docs/upstream-tests.md`
+    #[arg(long, requires = "compare", conflicts_with_all = ["filters", "core"])]
+    write: bool,
 }
 
 impl Options {
@@ -84,6 +94,10 @@ impl Options {
 /// Builds the drop-in, runs the suite and prints a summary.
 pub(crate) fn run(repo: &Repo, options: &Options) -> Result<ExitCode> {
     build::run(repo, Profile::Release)?;
+    if options.compare || options.with_deps_dir || options.with_search_path {
+        shell::create_dir(&repo.upstream_test_logs())?;
+        return study::run(repo, options);
+    }
     let counts = compare(repo, options)?;
     println!("upstream: {counts}");
     Ok(if counts.failed == 0 && counts.total() > 0 {
@@ -99,15 +113,15 @@ pub(crate) fn compare(repo: &Repo, options: &Options) -> Result<Counts> {
     shell::create_dir(&logs)?;
     let stock = rustc::stock_cargo(&repo.base()?)?;
 
-    let args = ["test", "--no-run", "--test", "testsuite"];
-    let suite = Suite::new(repo.tree(), &build::compile(repo, Profile::Dev, &args)?)?;
+    let suite = Suite::of_drop_in(repo)?;
+    let drop_in = repo.drop_in();
+    let [drop_in, stock] = [&drop_in, &stock].map(|cargo| Subject {
+        cargo,
+        settings: Settings::Absent,
+    });
 
     shell::status("Running", "upstream's testsuite with the drop-in");
-    let first = suite.run(
-        &repo.drop_in(),
-        &options.filters(),
-        &logs.join("drop-in.log"),
-    )?;
+    let first = suite.run(drop_in, &options.filters(), &logs.join("drop-in.log"))?;
     let mut counts = Counts {
         passed: first.passed.len(),
         failed: 0,
@@ -122,11 +136,7 @@ pub(crate) fn compare(repo: &Repo, options: &Options) -> Result<Counts> {
         format!("{} failed tests with stock cargo", first.failed.len()),
     );
     let log = logs.join("stock.log");
-    let reference = if options.stock {
-        build_stock(repo)?.run_exactly(&stock, &first.failed, &log)?
-    } else {
-        suite.run_exactly(&stock, &first.failed, &log)?
-    };
+    let reference = suite.run_exactly(stock, &first.failed, &log)?;
     let suspects = reference.passed;
     let with_both: BTreeSet<_> = first.failed.difference(&suspects).cloned().collect();
     counts.skipped += with_both.len();
@@ -150,7 +160,7 @@ pub(crate) fn compare(repo: &Repo, options: &Options) -> Result<Counts> {
         format!("{} suspects again with the drop-in", suspects.len()),
     );
     let log = logs.join("suspects.log");
-    let second = suite.run_exactly(&repo.drop_in(), &suspects, &log)?;
+    let second = suite.run_exactly(drop_in, &suspects, &log)?;
     counts.passed += second.passed.len();
     counts.failed = suspects.len() - second.passed.len();
     for name in &second.passed {
@@ -167,109 +177,4 @@ pub(crate) fn compare(repo: &Repo, options: &Options) -> Result<Counts> {
         }
     }
     Ok(counts)
-}
-
-/// Builds the suite from the unpatched crate, in a work tree of its own.
-fn build_stock(repo: &Repo) -> Result<Suite> {
-    let tree = setup::run(repo, &setup::Options::default())?;
-    let dir = repo.vendor().join("stock");
-    tree.read(["worktree", "prune"])?;
-    if dir.exists() {
-        let git = Git::at(&dir);
-        git.read(["checkout", "--quiet", "--force", "--detach", UPSTREAM])?;
-    } else {
-        tree.command(["worktree", "add", "--quiet", "--detach"])
-            .arg(&dir)
-            .arg(UPSTREAM)
-            .read()?;
-    }
-    shell::status("Building", "upstream's testsuite without patches");
-    let openssl = preflight::check(&repo.base()?, Profile::Dev)?;
-    let args = ["test", "--no-run", "--test", "testsuite"];
-    let artifacts = build::compile_in(repo, &dir, openssl, &args)?;
-    Suite::new(dir, &artifacts)
-}
-
-/// Upstream's testsuite, built.
-struct Suite {
-    /// The package it is part of, in which its tests are to run.
-    dir: PathBuf,
-    executable: PathBuf,
-    /// Where its tests look for the binary to test.
-    subject: PathBuf,
-}
-
-impl Suite {
-    fn new(dir: PathBuf, artifacts: &Artifacts) -> Result<Self> {
-        let executable = |name, kind| {
-            artifacts
-                .executable(name, kind)
-                .with_context(|| format!("cargo built no executable `{name}`"))
-        };
-        Ok(Self {
-            dir,
-            executable: executable("testsuite", "test")?,
-            subject: executable("cargo", "bin")?,
-        })
-    }
-
-    /// Runs the tests with the given arguments to libtest, keeping all they print in a file.
-    fn run(&self, cargo: &Path, args: &[String], log: &Path) -> Result<Outcomes> {
-        // The next build puts its own back: Cargo looks after this link even if nothing is to be compiled.
-        shell::copy_atomically(cargo, &self.subject)?;
-        let file =
-            File::create(log).with_context(|| format!("failed to create `{}`", log.display()))?;
-        let mut file = BufWriter::new(file);
-        let mut written = Ok(());
-        let mut outcomes = Outcomes::default();
-        let mut is_complete = false;
-        let mut suite = shell::command(&self.executable, &self.dir);
-        suite
-            .args(args)
-            // What `cargo test` would set.
-            .env("CARGO", shell::own_cargo())
-            .env("CARGO_MANIFEST_DIR", &self.dir)
-            // These need another target's standard library.
-            .env("CFG_DISABLE_CROSS_TESTS", "1");
-        let status = suite.for_each_line(|line| {
-            if written.is_ok() {
-                written = writeln!(file, "{line}");
-            }
-            is_complete |= line.starts_with("test result: ");
-            if outcomes.read(line).is_some() && outcomes.total().is_multiple_of(REPORT_EVERY) {
-                report(&outcomes);
-            }
-        })?;
-        written
-            .and_then(|()| file.flush())
-            .with_context(|| format!("failed to write `{}`", log.display()))?;
-        ensure!(
-            is_complete,
-            "upstream's testsuite broke off ({status}): see `{}`",
-            log.display()
-        );
-        report(&outcomes);
-        Ok(outcomes)
-    }
-
-    /// Runs the given tests and no others.
-    fn run_exactly(&self, cargo: &Path, names: &BTreeSet<String>, log: &Path) -> Result<Outcomes> {
-        let args: Vec<String> = std::iter::once("--exact".to_owned())
-            .chain(names.iter().cloned())
-            .collect();
-        let outcomes = self.run(cargo, &args, log)?;
-        ensure!(
-            outcomes.total() == names.len(),
-            "asked upstream's testsuite for {} tests, but it ran {}: see `{}`",
-            names.len(),
-            outcomes.total(),
-            log.display()
-        );
-        Ok(outcomes)
-    }
-}
-
-fn report(outcomes: &Outcomes) {
-    let (total, failed) = (outcomes.total(), outcomes.failed.len());
-    shell::status("Tested", format!("{total}, of which {failed} failed"));
 }

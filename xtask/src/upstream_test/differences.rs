@@ -1,0 +1,292 @@
+//! Why tests fail, from what they printed.
+//!
+//! Most of upstream's tests compare what Cargo printed, or which files there are, with an expectation, and print the
+//! difference: expected lines with `-`, others with `+`. Reasons are rules over these lines, and not lists of tests, so that
+//! they go on being checked. All lines have to be explained.
+
+use super::suite::DEPS_DIR;
+
+/// Why a test is different with our settings, though nothing is wrong.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) enum Rule {
+    Reused,
+    Place,
+    Clean,
+    Files,
+    Order,
+    Configuration,
+    Looks,
+    StandIn,
+}
+
+/// Tests that print no difference, with the reason.
+const OTHERS: &[(&str, Rule)] = &[
+    (
+        "clean::clean_workspace_does_not_touch_non_workspace_packages",
+        Rule::Looks,
+    ),
+    (
+        "clean::clean_workspace_with_extra_package_specifiers",
+        Rule::Looks,
+    ),
+    ("dep_info::reg_dep_source_not_tracked", Rule::Looks),
+    // These interrupt Cargo, or close what it writes to, and look at what it does then.
+    ("build::close_output", Rule::StandIn),
+    ("build::close_output_during_drain", Rule::StandIn),
+    ("death::ctrl_c_kills_everyone", Rule::StandIn),
+    ("freshness::linking_interrupted", Rule::StandIn),
+];
+
+impl Rule {
+    /// The rule that explains all that the test `name` printed.
+    pub(super) fn of(name: &str, printed: &str) -> Option<Self> {
+        if let Some((_, rule)) = OTHERS.iter().find(|(other, _)| *other == name) {
+            return Some(*rule);
+        }
+        let printed = without_colors(printed);
+        let mut diff = Diff::read(&printed);
+        if diff.missing.is_empty() && diff.more.is_empty() {
+            return None;
+        }
+        diff.pair();
+        if diff.missing.is_empty() && diff.more.is_empty() {
+            return Some(Self::Order);
+        }
+        if name.starts_with("cargo_config::") {
+            let names_it = |line: &&str| line.contains(DEPS_DIR);
+            return diff
+                .more
+                .iter()
+                .any(names_it)
+                .then_some(Self::Configuration);
+        }
+        let rules = (diff
+            .missing
+            .iter()
+            .map(|line| Self::of_missing(line, &diff)))
+        .chain(diff.more.iter().map(|line| Self::of_more(line, &diff)));
+        // The one that says most.
+        rules.collect::<Option<Vec<_>>>()?.into_iter().max()
+    }
+
+    fn of_missing(line: &str, diff: &Diff<'_>) -> Option<Self> {
+        let word = |number| line.split_whitespace().nth(number);
+        match word(0)? {
+            "[FRESH]" | "[CHECKING]" | "[COMPILING]" if !is_of_member(line) => Some(Self::Reused),
+            "[REMOVED]" | "[REMOVING]" => Some(Self::Clean),
+            _ if diff.reused().any(|name| is_rustc_for(line, name)) => Some(Self::Reused),
+            "[RUNNING]" | "process" if line.contains("/target/") => Some(Self::Place),
+            path if is_of_target_dir(path) && word(1).is_none() => Some(Self::Files),
+            _ => None,
+        }
+    }
+
+    fn of_more(line: &str, diff: &Diff<'_>) -> Option<Self> {
+        match line.split_whitespace().next()? {
+            "Reused" => Some(Self::Reused),
+            "[REMOVED]" => Some(Self::Clean),
+            "[NOTE]" if line.ends_with("is shared and stays there") => Some(Self::Clean),
+            _ if line.contains(DEPS_DIR) && !diff.missing.is_empty() => Some(Self::Place),
+            _ => None,
+        }
+    }
+
+    /// What is different, in a sentence for the report.
+    pub(super) fn text(self) -> &'static str {
+        match self {
+            Self::Reused => {
+                "a unit of a dependency is in the deps dir already, from another project of the test or from before \
+                 `cargo clean`: it isn't compiled again, and `-v` says `Reused` for `Fresh`"
+            }
+            Self::Place => {
+                "a path in the deps dir is printed, where a path in the target directory was expected"
+            }
+            Self::Clean => "`cargo clean` leaves the deps dir alone, and says so",
+            Self::Files => "files of a dependency are not in the target directory",
+            Self::Order => {
+                "the same lines in another order: jobs that depend on shareable units are prepared when those are there"
+            }
+            Self::Configuration => "`cargo config get` prints the setting",
+            Self::Looks => "the test looks for files of a dependency in the target directory",
+            Self::StandIn => "the test interrupts Cargo, and there are two processes in this run",
+        }
+    }
+}
+
+/// Why a test fails with stock as well.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) enum Cause {
+    Fixtures,
+    Root,
+    Rustup,
+    Unknown,
+}
+
+impl Cause {
+    /// The cause that the test names in what it printed.
+    pub(super) fn of(printed: &str) -> Self {
+        let printed = without_colors(printed);
+        let has = |text: &str| printed.contains(text);
+        let is_missing = has("No such file or directory") || has("entity not found");
+        if is_missing && has("tests/testsuite/")
+            || has("No such file or directory") && has("snapbox")
+        {
+            Self::Fixtures
+        } else if has("toolchain '") && has("is not installed") {
+            Self::Rustup
+        } else if has("Permission denied") {
+            Self::Root
+        } else {
+            Self::Unknown
+        }
+    }
+
+    pub(super) fn text(self) -> &'static str {
+        match self {
+            Self::Fixtures => "fixtures of the test are not in the published crate",
+            Self::Root => "something is to be forbidden, and nothing is to the superuser",
+            Self::Rustup => {
+                "the test has a home directory of its own, in which rustup finds no toolchain"
+            }
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// The difference that a test printed.
+#[derive(Default)]
+struct Diff<'a> {
+    /// Lines that were expected and didn't come.
+    missing: Vec<&'a str>,
+    /// Lines that nobody expected.
+    more: Vec<&'a str>,
+}
+
+impl<'a> Diff<'a> {
+    /// Reads lines such as `  12      - expected` and `       13 + printed`.
+    fn read(printed: &'a str) -> Self {
+        let mut diff = Self::default();
+        for line in printed.lines() {
+            let rest = line.trim_start_matches(|it: char| it == ' ' || it.is_ascii_digit());
+            if rest.len() == line.len() {
+                continue;
+            }
+            if let Some(text) = rest.strip_prefix("- ") {
+                diff.missing.push(text);
+            } else if let Some(text) = rest.strip_prefix("+ ") {
+                diff.more.push(text);
+            }
+        }
+        diff
+    }
+
+    /// Leaves out lines that only have another place.
+    fn pair(&mut self) {
+        self.missing.retain(|expected| {
+            let same = self.more.iter().position(|line| matches(expected, line));
+            same.map(|at| self.more.remove(at)).is_none()
+        });
+    }
+
+    /// Names of packages of which units were reused.
+    fn reused(&self) -> impl Iterator<Item = &str> {
+        (self.more.iter())
+            .filter_map(|line| line.trim_start().strip_prefix("Reused ")?.split(' ').next())
+    }
+}
+
+/// Whether the line fits to what was expected, where `[..]` stands for anything and `[EXE]` for nothing.
+fn matches(expected: &str, line: &str) -> bool {
+    let expected = expected.replace("[EXE]", "");
+    let line = line.replace("[EXE]", "");
+    let mut parts = expected.split("[..]");
+    let Some(mut rest) = parts.next().and_then(|start| line.strip_prefix(start)) else {
+        return false;
+    };
+    let mut last = "";
+    let mut has_gap = false;
+    for part in parts {
+        has_gap = true;
+        last = part;
+        match rest.find(part) {
+            Some(at) => rest = &rest[at + part.len()..],
+            None => return false,
+        }
+    }
+    if has_gap {
+        line.ends_with(last)
+    } else {
+        rest.is_empty()
+    }
+}
+
+/// Of members Cargo says where they are.
+fn is_of_member(line: &str) -> bool {
+    line.contains("([ROOT]")
+}
+
+fn is_rustc_for(line: &str, package: &str) -> bool {
+    let name = format!("--crate-name {} ", package.replace('-', "_"));
+    line.contains(&name)
+}
+
+fn is_of_target_dir(path: &str) -> bool {
+    path.starts_with("[ROOT]/")
+        && ["/target/", "/build-dir/"]
+            .iter()
+            .any(|dir| path.contains(dir))
+}
+
+/// Without what colors text on a terminal.
+fn without_colors(text: &str) -> String {
+    anstream::adapter::strip_str(text).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Cause, Rule, matches};
+
+    #[test]
+    fn rules_explain_all_lines_or_none() {
+        for (printed, rule) in [
+            (
+                "   1      - [FRESH] bar v1.0.0\n        1 +       Reused bar v1.0.0 from [ROOT]/home/.cargo/deps-target-dir\n",
+                Some(Rule::Reused),
+            ),
+            (
+                "   1      - [CHECKING] bar v1.0.0\n   2    1 | [CHECKING] foo\n",
+                Some(Rule::Reused),
+            ),
+            ("   1      - [CHECKING] foo v1.0.0 ([ROOT]/foo)\n", None),
+            (
+                "   1      - [REMOVED] 2 files\n        1 + [REMOVED] 0 files\n   2      - [ERROR] no\n",
+                None,
+            ),
+            (
+                "   1      - [WARNING] a[..]\n   2    1 | b\n        2 + [WARNING] a, and more\n",
+                Some(Rule::Order),
+            ),
+            (
+                "   1      - [ROOT]/foo/target/debug/deps/libbar-[HASH].rlib\n",
+                Some(Rule::Files),
+            ),
+            ("thread panicked\n", None),
+        ] {
+            assert_eq!(Rule::of("a::b", printed), rule, "{printed}");
+        }
+    }
+
+    #[test]
+    fn expectations_have_gaps() {
+        assert!(matches("a [..] c", "a b c"));
+        assert!(matches("a[EXE]", "a"));
+        assert!(!matches("a [..] c", "a b d"));
+        assert!(!matches("a", "ab"));
+    }
+
+    #[test]
+    fn causes_are_in_the_text() {
+        let missing = "tests/testsuite/cargo_add/x/in: No such file or directory (os error 2)";
+        assert_eq!(Cause::of(missing), Cause::Fixtures);
+    }
+}

@@ -1,0 +1,376 @@
+//! The whole suite, held against stock, test by test, and with our settings.
+//!
+//! A test is *different* in a run if it fails there, twice, and passes twice in the run that it is held against. One that
+//! does otherwise the second time is *unsteady*. With our settings absent no test may be different, nor be missing. With
+//! them, files of dependencies are elsewhere, and tests that look there are different by design: [`Rule`] says which, from
+//! what a test printed. Any other one that is different counts as failed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::thread;
+
+use anyhow::{Context, Result};
+
+use super::differences::{Cause, Rule};
+use super::suite::{DEPS_DIR, Settings, Subject, Suite};
+use super::{Options, REPORT};
+use crate::build;
+use crate::libtest::{self, Outcomes};
+use crate::repo::Repo;
+use crate::rustc;
+use crate::shell::{self, CommandExt};
+
+/// The suite and what it is run with.
+struct Contender<'a> {
+    name: &'static str,
+    suite: &'a Suite,
+    subject: Subject<'a>,
+    /// Where a run keeps what tests print: `<stem>.log`, `<stem>-again.log`.
+    stem: &'static str,
+    logs: &'a Path,
+}
+
+impl Contender<'_> {
+    fn log(&self) -> PathBuf {
+        self.logs.join(format!("{}.log", self.stem))
+    }
+
+    fn log_again(&self) -> PathBuf {
+        self.logs.join(format!("{}-again.log", self.stem))
+    }
+
+    fn run(&self, filters: &[String]) -> Result<Outcomes> {
+        shell::status("Running", format!("upstream's testsuite: {}", self.name));
+        self.suite.run(self.subject, filters, &self.log())
+    }
+
+    /// Runs these once more. Returns those that passed.
+    fn run_again(&self, names: &BTreeSet<String>) -> Result<BTreeSet<String>> {
+        if names.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        shell::status(
+            "Running",
+            format!("{} tests again: {}", names.len(), self.name),
+        );
+        let log = self.log_again();
+        let outcomes = self.suite.run_exactly(self.subject, names, &log)?;
+        Ok(outcomes.passed)
+    }
+}
+
+/// What a run has that another one has not.
+struct Comparison {
+    name: &'static str,
+    outcomes: Outcomes,
+    /// Tests that are different, and all that they printed.
+    different: BTreeMap<String, String>,
+    unsteady: BTreeSet<String>,
+    missing: BTreeSet<String>,
+}
+
+impl Comparison {
+    /// Runs `subject` and holds it against `outcomes` of `reference`.
+    fn new(
+        reference: (&Contender<'_>, &Outcomes),
+        subject: &Contender<'_>,
+        outcomes: Outcomes,
+    ) -> Result<Self> {
+        let (contender, expected) = reference;
+        let suspects = &expected.passed & &outcomes.failed;
+        let mut unsteady = subject.run_again(&suspects)?;
+        let suspects = &suspects - &unsteady;
+        let failures = match suspects.is_empty() {
+            true => BTreeMap::new(),
+            false => libtest::failures(&shell::read(&subject.log_again())?),
+        };
+        let steady = contender.run_again(&suspects)?;
+        unsteady.extend(suspects.difference(&steady).cloned());
+        let text = |name: &String| failures.get(name).cloned().unwrap_or_default();
+        let different = (suspects.intersection(&steady))
+            .map(|name| (name.clone(), text(name)))
+            .collect();
+        let (there, here) = (expected.names(), outcomes.names());
+        Ok(Self {
+            name: subject.name,
+            different,
+            unsteady,
+            missing: there.difference(&here).cloned().collect(),
+            outcomes,
+        })
+    }
+
+    /// Of those that are different, which follow from which rule. All that are left have no excuse.
+    fn classified(&self) -> (BTreeMap<Rule, Vec<&str>>, BTreeMap<&str, &str>) {
+        let mut by_rule = BTreeMap::<Rule, Vec<&str>>::new();
+        let mut rest = BTreeMap::new();
+        for (name, text) in &self.different {
+            match Rule::of(name, text) {
+                Some(rule) => by_rule.entry(rule).or_default().push(name),
+                None => {
+                    rest.insert(name.as_str(), text.as_str());
+                }
+            }
+        }
+        (by_rule, rest)
+    }
+}
+
+/// Runs everything that was asked for. Fails if a test is different for no good reason.
+pub(super) fn run(repo: &Repo, options: &Options) -> Result<ExitCode> {
+    let logs = repo.upstream_test_logs();
+    let (logs, drop_in) = (logs.as_path(), repo.drop_in());
+    let filters = options.filters();
+    let stock = match options.compare {
+        true => Some((build::stock(repo)?, Suite::of_stock(repo)?)),
+        false => None,
+    };
+    let suite = Suite::of_drop_in(repo)?;
+    let plain = Contender {
+        name: "the drop-in, settings absent",
+        suite: &suite,
+        subject: Subject {
+            cargo: &drop_in,
+            settings: Settings::Absent,
+        },
+        stem: "drop-in",
+        logs,
+    };
+    let plain_outcomes = plain.run(&filters)?;
+
+    let mut comparisons = Vec::new();
+    let mut both_fail = BTreeMap::new();
+    let mut stock_outcomes = None;
+    if let Some((cargo, suite)) = &stock {
+        let contender = Contender {
+            name: "stock",
+            suite,
+            subject: Subject {
+                cargo,
+                settings: Settings::Absent,
+            },
+            stem: "stock",
+            logs,
+        };
+        let outcomes = contender.run(&filters)?;
+        let printed = libtest::failures(&shell::read(&plain.log())?);
+        for name in outcomes.failed.intersection(&plain_outcomes.failed) {
+            both_fail.insert(name.clone(), printed.get(name).cloned().unwrap_or_default());
+        }
+        let reference = (&contender, &outcomes);
+        comparisons.push(Comparison::new(reference, &plain, plain_outcomes.clone())?);
+        stock_outcomes = Some(outcomes);
+    }
+
+    let reference = (&plain, &plain_outcomes);
+    let root = logs.join("root");
+    if options.with_deps_dir || options.with_search_path {
+        let contender = Contender {
+            name: "with a deps dir",
+            suite: &suite,
+            subject: Subject {
+                cargo: &drop_in,
+                settings: Settings::DepsDir,
+            },
+            stem: "deps-dir",
+            logs,
+        };
+        let outcomes = contender.run(&filters)?;
+        if options.with_search_path {
+            let count = gather(suite.scratch(), &root)?;
+            shell::status("Gathered", format!("{count} units for a search root"));
+        }
+        comparisons.push(Comparison::new(reference, &contender, outcomes)?);
+    }
+    if options.with_search_path {
+        let contender = Contender {
+            name: "with a deps dir and a search path",
+            suite: &suite,
+            subject: Subject {
+                cargo: &drop_in,
+                settings: Settings::SearchPath(&root),
+            },
+            stem: "search-path",
+            logs,
+        };
+        let outcomes = contender.run(&filters)?;
+        comparisons.push(Comparison::new(reference, &contender, outcomes)?);
+    }
+
+    let mut failed = 0;
+    for comparison in &comparisons {
+        let (by_rule, rest) = comparison.classified();
+        // By design is what the settings are for: without them nothing is.
+        let without = comparison.name == plain.name;
+        let rules: usize = by_rule.values().map(Vec::len).sum();
+        let wrong = rest.len() + comparison.missing.len() + if without { rules } else { 0 };
+        failed += wrong;
+        for (name, text) in &rest {
+            shell::warn(format!(
+                "upstream's `{name}` is different {}:\n{text}",
+                comparison.name
+            ));
+        }
+        for name in &comparison.missing {
+            shell::warn(format!(
+                "upstream's `{name}` is missing {}",
+                comparison.name
+            ));
+        }
+        println!(
+            "{}: {} passed, {} failed, {} ignored; {rules} different by design, {} unsteady, {wrong} wrong",
+            comparison.name,
+            comparison.outcomes.passed.len(),
+            comparison.outcomes.failed.len(),
+            comparison.outcomes.ignored.len(),
+            comparison.unsteady.len(),
+        );
+    }
+    if options.write {
+        let text = report(repo, stock_outcomes.as_ref(), &comparisons, &both_fail)?;
+        shell::write_if_changed(&repo.root().join(REPORT), &text)?;
+        shell::status("Wrote", REPORT);
+    }
+    Ok(if failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// Moves the units in the deps dirs of all tests into one root. Returns how many there are.
+fn gather(scratch: &Path, root: &Path) -> Result<usize> {
+    shell::remove_dir(root)?;
+    let is_record = |file: &&PathBuf| file.ends_with("unit.json");
+    let files = shell::files_below(scratch)?;
+    let mut count = 0;
+    for record in files.iter().filter(is_record) {
+        // `…/deps-target-dir/units/<package>/<key>/<number>/unit.json`
+        let Some(deps_dir) = record.ancestors().find(|dir| dir.ends_with(DEPS_DIR)) else {
+            continue;
+        };
+        let Some(unit) = record.parent() else {
+            continue;
+        };
+        let description = root.join("root.json");
+        if !description.exists() {
+            shell::copy_atomically(&scratch.join(deps_dir).join("root.json"), &description)?;
+        }
+        let key = root.join(unit.strip_prefix(deps_dir)?);
+        let key = key.parent().context("a unit has a key")?;
+        shell::create_dir(key)?;
+        let free = (0..).map(|number: u32| key.join(number.to_string()));
+        let free = { free }.find(|dir| !dir.exists()).context("numbers end")?;
+        fs::rename(scratch.join(unit), &free)
+            .with_context(|| format!("failed to move `{}`", unit.display()))?;
+        count += 1;
+    }
+    Ok(count)
+}
+
+/// The report, as Markdown.
+fn report(
+    repo: &Repo,
+    stock: Option<&Outcomes>,
+    comparisons: &[Comparison],
+    both_fail: &BTreeMap<String, String>,
+) -> Result<String> {
+    let base = repo.base()?;
+    let rustc = Command::new(rustc::base_program(&base, "rustc")?)
+        .arg("--version")
+        .read()?;
+    let mut text = String::new();
+    writeln!(
+        text,
+        "\
+# Upstream's testsuite
+
+What `cargo xtask upstream-test --compare --with-search-path --write` found on {date} with {rustc}, on {cores} cores.
+
+The suite is the one that is published with {title}. It is run whole: with Cargo built from that crate, by the suite built
+from it; with the drop-in and our settings absent, by the suite built from the patched crate; with the drop-in, where each test has a
+deps dir of its own; and where the units that were built in that run are in a search root as well.
+
+| run | passed | failed | ignored | different | unsteady | missing |
+|---|--:|--:|--:|--:|--:|--:|",
+        date = shell::today()?,
+        rustc = rustc.trim(),
+        cores = thread::available_parallelism()?,
+        title = base.title(),
+    )?;
+    if let Some(stock) = stock {
+        writeln!(text, "| stock | {} | | | |", counts(stock))?;
+    }
+    for comparison in comparisons {
+        writeln!(
+            text,
+            "| {} | {} | {} | {} | {} |",
+            comparison.name,
+            counts(&comparison.outcomes),
+            comparison.different.len(),
+            comparison.unsteady.len(),
+            comparison.missing.len(),
+        )?;
+    }
+    writeln!(
+        text,
+        "
+*Different* is a test that fails, twice, and passes with what the run is held against: with stock, where our settings are
+absent; with the drop-in without settings, where they are present. *Unsteady* is one that did otherwise when it was run again."
+    )?;
+
+    if !both_fail.is_empty() {
+        writeln!(
+            text,
+            "\n## Fail with stock and with the drop-in\n\n| cause | tests |\n|---|--:|"
+        )?;
+        let mut by_cause = BTreeMap::<Cause, Vec<&str>>::new();
+        for (name, printed) in both_fail {
+            by_cause.entry(Cause::of(printed)).or_default().push(name);
+        }
+        for (cause, names) in &by_cause {
+            writeln!(text, "| {} | {} |", cause.text(), names.len())?;
+        }
+        for name in by_cause.get(&Cause::Unknown).into_iter().flatten() {
+            writeln!(text, "\n- `{name}`")?;
+        }
+    }
+
+    for comparison in comparisons {
+        let (by_rule, rest) = comparison.classified();
+        if by_rule.is_empty() && rest.is_empty() && comparison.unsteady.is_empty() {
+            continue;
+        }
+        writeln!(text, "\n## Different {}\n", comparison.name)?;
+        if !by_rule.is_empty() {
+            writeln!(text, "| why | tests |\n|---|--:|")?;
+        }
+        for (rule, names) in &by_rule {
+            writeln!(text, "| {} | {} |", rule.text(), names.len())?;
+        }
+        list(&mut text, "Nothing explains", rest.keys().copied())?;
+        let unsteady = comparison.unsteady.iter().map(String::as_str);
+        list(&mut text, "Unsteady", unsteady)?;
+    }
+    Ok(text)
+}
+
+fn counts(outcomes: &Outcomes) -> String {
+    format!(
+        "{} | {} | {}",
+        outcomes.passed.len(),
+        outcomes.failed.len(),
+        outcomes.ignored.len()
+    )
+}
+
+fn list<'a>(text: &mut String, title: &str, names: impl Iterator<Item = &'a str>) -> Result<()> {
+    let names: Vec<String> = names.map(|name| format!("`{name}`")).collect();
+    if !names.is_empty() {
+        writeln!(text, "\n{title}: {}.", names.join(", "))?;
+    }
+    Ok(())
+}
