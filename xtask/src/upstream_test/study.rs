@@ -14,7 +14,7 @@ use std::thread;
 
 use anyhow::{Context, Result};
 
-use super::differences::{Cause, Rule};
+use super::differences::{Cause, NOT_RUN, Rule};
 use super::suite::{DEPS_DIR, Settings, Subject, Suite};
 use super::{Options, REPORT};
 use crate::build;
@@ -44,7 +44,17 @@ impl Contender<'_> {
 
     fn run(&self, filters: &[String]) -> Result<Outcomes> {
         shell::status("Running", format!("upstream's testsuite: {}", self.name));
-        self.suite.run(self.subject, filters, &self.log())
+        let mut args = filters.to_vec();
+        for name in self.not_run() {
+            args.extend(["--skip".to_owned(), name.to_owned()]);
+        }
+        self.suite.run(self.subject, &args, &self.log())
+    }
+
+    fn not_run(&self) -> impl Iterator<Item = &'static str> {
+        let is_absent = matches!(self.subject.settings, Settings::Absent);
+        let names = NOT_RUN.iter().map(|(name, _)| *name);
+        names.filter(move |_| !is_absent)
     }
 
     /// Runs these once more. Returns those that passed.
@@ -98,7 +108,10 @@ impl Comparison {
             name: subject.name,
             different,
             unsteady,
-            missing: there.difference(&here).cloned().collect(),
+            missing: (there.difference(&here))
+                .filter(|name| !subject.not_run().any(|it| it == name.as_str()))
+                .cloned()
+                .collect(),
             outcomes,
         })
     }
@@ -354,6 +367,12 @@ absent; with the drop-in without settings, where they are present. *Unsteady* is
         list(&mut text, "Nothing explains", rest.keys().copied())?;
         let unsteady = comparison.unsteady.iter().map(String::as_str);
         list(&mut text, "Unsteady", unsteady)?;
+    }
+    if comparisons.len() > 1 {
+        writeln!(text, "\n## Not run with our settings\n")?;
+        for (name, why) in NOT_RUN {
+            writeln!(text, "- `{name}`: {why}")?;
+        }
     }
     Ok(text)
 }
