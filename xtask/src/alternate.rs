@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 
-use crate::build::{self, Profile};
+use crate::build;
 use crate::differential::{self, Program};
 use crate::repo::Repo;
 use crate::rustc::{self, Rustc};
@@ -55,14 +55,7 @@ pub(crate) struct Options {
 
 /// Lets them take turns. Fails if something is built again.
 pub(crate) fn run(repo: &Repo, options: &Options) -> Result<()> {
-    let drop_in = match &options.cargo {
-        Some(path) => fs::canonicalize(path)
-            .with_context(|| format!("failed to find `{}`", path.display()))?,
-        None => {
-            build::run(repo, Profile::Release)?;
-            repo.drop_in()
-        }
-    };
+    let drop_in = build::drop_in(repo, options.cargo.as_deref())?;
     let base = repo.base()?;
     let stock = ("stock", OsString::from(rustc::stock_cargo(&base)?));
     let drop_in = ("the drop-in", OsString::from(drop_in));

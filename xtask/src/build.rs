@@ -1,5 +1,6 @@
 //! Building the drop-in.
 
+use std::fs;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
@@ -51,6 +52,19 @@ pub(crate) fn run(repo: &Repo, profile: Profile) -> Result<Built> {
     Ok(Built {
         warnings: artifacts.warnings,
     })
+}
+
+/// The drop-in to be tested or measured: the binary that the user has named, or else a release build.
+pub(crate) fn drop_in(repo: &Repo, named: Option<&Path>) -> Result<PathBuf> {
+    match named {
+        Some(path) => {
+            fs::canonicalize(path).with_context(|| format!("failed to find `{}`", path.display()))
+        }
+        None => {
+            run(repo, Profile::Release)?;
+            Ok(repo.drop_in())
+        }
+    }
 }
 
 /// Sets up if need be and compiles in the patched tree, with `args` being a Cargo command and its options.

@@ -33,7 +33,7 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 use serde::Deserialize;
 
-use crate::build::{self, Profile};
+use crate::build;
 use crate::executable::{self, Difference};
 use crate::libtest::Counts;
 use crate::repo::Repo;
@@ -110,14 +110,7 @@ impl fmt::Display for Program {
 
 /// Builds the programs, prints the report and fails if bytes differ for no reason that it gives.
 pub(crate) fn run(repo: &Repo, options: &Options) -> Result<ExitCode> {
-    let drop_in = match &options.cargo {
-        Some(path) => fs::canonicalize(path)
-            .with_context(|| format!("failed to find `{}`", path.display()))?,
-        None => {
-            build::run(repo, Profile::Release)?;
-            repo.drop_in()
-        }
-    };
+    let drop_in = build::drop_in(repo, options.cargo.as_deref())?;
     let comparison = Comparison::new(repo, drop_in)?;
     let outcomes = Program::select(&options.programs)
         .map(|program| comparison.examine(program))

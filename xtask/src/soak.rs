@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use clap::Args;
 
-use crate::build::{self, Profile};
+use crate::build;
 use crate::repo::Repo;
 use crate::shell::{self, CommandExt};
 use crate::test::{TEST_CARGO, TESTSUITE};
@@ -66,14 +66,7 @@ const KILLS: Suite = Suite {
 
 /// Runs the tests and prints a summary of each.
 pub(crate) fn run(repo: &Repo, options: &Options) -> Result<ExitCode> {
-    let drop_in = match &options.cargo {
-        Some(path) => std::path::absolute(path)
-            .with_context(|| format!("failed to find `{}`", path.display()))?,
-        None => {
-            build::run(repo, Profile::Release)?;
-            repo.drop_in()
-        }
-    };
+    let drop_in = build::drop_in(repo, options.cargo.as_deref())?;
     let seed = options.seed.unwrap_or_else(seed_from_clock);
     let mut summary = Vec::new();
     let mut has_failed = false;

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, ensure};
 use clap::Args;
 
-use crate::build::{self, Profile};
+use crate::build;
 use crate::differential::{self, Program};
 use crate::repo::Repo;
 use crate::rustc::{self, Rustc};
@@ -52,14 +52,7 @@ pub(crate) struct Options {
 
 /// Runs the builds in all ways and prints a table.
 pub(crate) fn run(repo: &Repo, options: &Options) -> Result<()> {
-    let drop_in = match &options.cargo {
-        Some(path) => fs::canonicalize(path)
-            .with_context(|| format!("failed to find `{}`", path.display()))?,
-        None => {
-            build::run(repo, Profile::Release)?;
-            repo.drop_in()
-        }
-    };
+    let drop_in = build::drop_in(repo, options.cargo.as_deref())?;
     let dir = repo.root().join("target").join("stress");
     let base = repo.base()?;
     let host = Rustc::query()?.host;
