@@ -21,8 +21,6 @@ impl KeyLock {
         if !locking {
             return Ok(Some(KeyLock { file: None }));
         }
-        // The file stays when the lock is released: a builder that had just opened it would hold
-        // a lock on a name that is gone, and another one a lock on its successor.
         match path.symlink_metadata() {
             // Opening a pipe would wait for somebody at its other end.
             Ok(meta) if !meta.is_file() => {
@@ -31,6 +29,8 @@ impl KeyLock {
             }
             _ => {}
         }
+        // The file stays when the lock is released: a builder that had just opened it would hold
+        // a lock on a name that is gone, and another one a lock on its successor.
         let file = match File::open(path) {
             // Another user's, who need not let others write to it.
             Ok(file) => file,

@@ -2,6 +2,7 @@
 //! record.
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, ErrorKind, Write as _};
 use std::path::{Component, Path, PathBuf};
@@ -10,7 +11,7 @@ use std::sync::Mutex;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::KeyLock;
-use crate::root::{read_file, write_by_rename};
+use crate::root::{is_link, read_file, write_by_rename};
 
 /// For each root the name and the lock of this process. One for all marks, as there may be many more
 /// units than files that a process may have open.
@@ -104,9 +105,19 @@ fn process_name(root: &Path) -> io::Result<String> {
         return Ok(name.clone());
     }
     fs::create_dir_all(&dir)?;
+    // What is removed below has to be in the root.
+    if let Some(link) = [&dir, &root.join("locks")]
+        .into_iter()
+        .find(|dir| is_link(dir))
+    {
+        let error = format!("`{}` is a symbolic link", link.display());
+        return Err(io::Error::new(ErrorKind::InvalidInput, error));
+    }
     for entry in fs::read_dir(&dir)?.flatten() {
         // With its lock held, so that nobody takes one that is about to go.
-        if let Ok(Some(lock)) = KeyLock::try_acquire(&entry.path(), true) {
+        if is_process_name(&entry.file_name())
+            && let Ok(Some(lock)) = KeyLock::try_acquire(&entry.path(), true)
+        {
             let _ = fs::remove_file(entry.path());
             drop(lock);
         }
@@ -132,6 +143,13 @@ fn process_name(root: &Path) -> io::Result<String> {
                 io::Error::other(format!("failed to make a file in `{}`", dir.display()))
             })?;
     }
+}
+
+/// Whether it is made as in [`process_name`]: three numbers.
+fn is_process_name(name: &OsStr) -> bool {
+    let parts = name.to_str().unwrap_or_default().split('-');
+    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|it| it.is_ascii_digit());
+    parts.clone().count() == 3 && { parts }.all(is_number)
 }
 
 /// Beside a variant's directory: the path of whoever it is kept for.

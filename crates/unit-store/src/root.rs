@@ -300,61 +300,65 @@ impl Root {
         if locking {
             Mark::remove_those_of_the_dead(&self.path, &key_dir);
         }
-        let present = variants(&key_dir);
         let mark = |dir: &Path| Mark::make(&self.path, dir, locking).map_err(WriteError::new(dir));
-        let mut begun = None;
+        let present = variants(&key_dir);
+        let mut garbage: Vec<PathBuf> = Vec::new();
         if locking {
-            for number in &present {
-                let dir = key_dir.join(number.to_string());
+            let dirs = present
+                .iter()
+                .map(|number| key_dir.join(number.to_string()));
+            garbage.extend(dirs.filter(|dir| is_link(dir) || self.is_garbage(dir, key)));
+        }
+
+        let mut begun = None;
+        let mut is_kept = |dir: &PathBuf| match User::of(dir, user) {
+            User::Nobody => Ok(false),
+            User::Other => Ok(!is_link(dir)),
+            User::This => {
                 if begun.is_none()
-                    && self.is_garbage(&dir, key)
-                    && User::of(&dir, user) == User::This
-                    && let Some(mark) = mark(&dir)?
+                    && !is_link(dir)
+                    && let Some(mark) = mark(dir)?
                 {
                     begun = Some(Begun {
-                        dir,
+                        dir: dir.clone(),
                         is_new: false,
                         _mark: mark,
                     });
+                    return Ok(true);
                 }
+                Ok(false)
+            }
+        };
+        for dir in garbage {
+            if !is_kept(&dir)? {
+                // What can't be removed does no harm.
+                let _ = fs::remove_dir_all(&dir);
+                User::forget(&dir);
             }
         }
+        if let Some(begun) = begun {
+            return Ok(begun);
+        }
+
         // The largest number there is may have been made to have it overflow.
         let mut number = present.last().map_or(0, |last| last.wrapping_add(1));
-        let begun = loop {
-            if let Some(begun) = begun {
-                break begun;
-            }
+        loop {
             let dir = key_dir.join(number.to_string());
             if let Some(mark) = mark(&dir)? {
                 match fs::create_dir(&dir) {
                     Ok(()) => {
-                        begun = Some(Begun {
+                        return Ok(Begun {
                             dir,
                             is_new: true,
                             _mark: mark,
                         });
-                        continue;
                     }
                     Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                     Err(error) => return Err(WriteError::new(&dir)(error)),
                 }
             }
             number = number.wrapping_add(1);
-        };
-        if locking {
-            for number in present {
-                let dir = key_dir.join(number.to_string());
-                if is_link(&dir)
-                    || self.is_garbage(&dir, key) && User::of(&dir, user) != User::Other
-                {
-                    // What can't be removed does no harm.
-                    let _ = fs::remove_dir_all(&dir);
-                    User::forget(&dir);
-                }
-            }
         }
-        Ok(begun)
     }
 
     /// Whether nobody takes the unit in `dir` for finished, or is at it. A damaged one is garbage as
@@ -456,7 +460,7 @@ pub(crate) fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     fs::read(path)
 }
 
-fn is_link(path: &Path) -> bool {
+pub(crate) fn is_link(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|meta| meta.is_symlink())
 }
 
@@ -589,6 +593,27 @@ mod tests {
         symlink(&file, begun.dir.with_extension("used-by")).expect("symlink");
         begun.keep_for(&elsewhere).expect("it can be written");
         assert_eq!(fs::read_to_string(&file).expect("read"), "kept");
+    }
+
+    #[test]
+    fn nothing_is_removed_by_way_of_links() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let (root, elsewhere, key) = root(dir.path());
+        let [ours, theirs] = ["1-2-3", "notes"].map(|name| elsewhere.join(name));
+        for file in [&ours, &theirs] {
+            fs::write(file, "kept").expect("write");
+        }
+        let lock = root.try_lock(key, true).expect("lock").expect("free");
+        let begin = || root.begin("p-1.0.0", key, &lock, &elsewhere);
+        let processes = root.path().join("locks").join("processes");
+        symlink(&elsewhere, &processes).expect("symlink");
+        begin().expect_err("a link");
+        assert!(ours.exists() && theirs.exists());
+        fs::remove_file(&processes).expect("remove");
+        // In the root, what processes that are gone have left, and nothing else.
+        fs::rename(&elsewhere, &processes).expect("rename");
+        begin().expect("a directory");
+        assert!(!processes.join("1-2-3").exists() && processes.join("notes").exists());
     }
 
     #[test]

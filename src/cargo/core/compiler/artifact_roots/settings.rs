@@ -276,8 +276,10 @@ pub(super) fn deps_target_dir(ws: &Workspace<'_>) -> CargoResult<Option<PathBuf>
             );
         }
         // Of a build script that runs Cargo.
-        let is_in_out_dir = (gctx.get_env_os("OUT_DIR"))
-            .is_some_and(|out_dir| is_within(&target_dir, Path::new(&out_dir)));
+        let is_in_out_dir = gctx.get_env_os("OUT_DIR").is_some_and(|out_dir| {
+            let units = dir.join("units");
+            is_within(Path::new(&out_dir), &units) && is_within(&target_dir, Path::new(&out_dir))
+        });
         if is_within(&target_dir, &dir) && !is_in_out_dir {
             bail!(
                 "the target directory (`{}`) is in `{DEPS_TARGET_DIR_KEY}` (`{}`), \
