@@ -2,8 +2,9 @@
 //! isn't there or isn't understood is a warning, and the build goes on; a broken entry is a miss with a warning.
 
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, Permissions};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use cargo_test_support::{Project, prelude::*, str};
@@ -258,6 +259,38 @@ fn deps_dir_that_cannot_be_written() {
     }
     assert_same_tree(&before, &tree(&deps));
     give_back(&deps);
+}
+
+/// Nobody knows whether it is one. Not so if it is damaged: that is told, and costs time.
+#[cargo_test]
+fn deps_dir_that_cannot_be_read() {
+    let deps = chain_root("deps");
+    let app = fetched_app();
+    let description = deps.join("root.json");
+    let prefix = match without_permission(&deps) {
+        Ok(prefix) => prefix,
+        Err(why) => skip!("{why}"),
+    };
+    let mode = |mode| fs::set_permissions(&description, Permissions::from_mode(mode)).unwrap();
+    mode(0);
+    let build = app.cargo("build").plain().deps_dir(&deps);
+    let report = build.through(&prefix).fails();
+    report.expect_stderr(str![[r#"
+[ERROR] `[ROOT]/deps` can't be used as `build.deps-target-dir`
+
+Caused by:
+  its `root.json` can't be read
+
+Caused by:
+  Permission denied (os error 13)
+
+"#]]);
+    mode(0o644);
+    give_back(&deps);
+    fs::write(&description, "{").unwrap();
+    let report = app.cargo("build").plain().deps_dir(&deps).run();
+    report.assert_one_warning(deps.display());
+    assert_eq!(app.says(), "mid leaf 1");
 }
 
 #[cargo_test]

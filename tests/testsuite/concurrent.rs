@@ -12,10 +12,10 @@ use cargo_test_support::{Project, prelude::*};
 use crate::utils::cargo::{Halt, Running};
 use crate::utils::packages::{
     CHAIN, CHAIN_MAIN, GRAPH, GRAPH_MAIN, GRAPH_SAYS, gated, package, publish_chain, publish_graph,
-    scripted,
+    publish_script, scripted, wait_for,
 };
 use crate::utils::report::Report;
-use crate::utils::tree::{files, packages_in, units_of};
+use crate::utils::tree::{assert_no_garbage, files, packages_in, units_of};
 use crate::utils::{ProjectExt, app, dir, have, skip};
 
 /// A package whose build script waits for [`go`].
@@ -518,6 +518,56 @@ fn build_in_a_build_script() {
     }
 }
 
+/// The same where that build needs the script itself, and a variable keeps it from going on for ever.
+#[cargo_test]
+fn build_in_a_build_script_that_needs_the_script() {
+    publish_chain();
+    let dependencies = format!("nest = '1.0'\n{CHAIN}");
+    let inner = dir("inner");
+    scripted(
+        "nest",
+        &format!(
+            r#"
+                println!("cargo::rerun-if-env-changed=NESTED");
+                let nested = std::env::var("NESTED").unwrap_or_default();
+                println!("cargo::rustc-env=VALUE={{nested}}");
+                if nested.is_empty() {{
+                    let mut cargo = std::process::Command::new(std::env::var("CARGO").unwrap());
+                    let cargo = cargo.args(["build", "--offline", "--manifest-path"]).arg({:?});
+                    assert!(cargo.env("NESTED", "nested").status().unwrap().success());
+                }}
+            "#,
+            inner.join("Cargo.toml")
+        ),
+        "pub fn nest() -> &'static str { env!(\"VALUE\") }",
+    )
+    .publish();
+    let main = r#"fn main() { println!("{} {}", nest::nest(), mid::mid()); }"#;
+    let [inner, outer, other] =
+        ["inner", "outer", "other"].map(|name| app(name, &dependencies, main));
+    inner.cargo("fetch").run();
+    let deps = dir("deps");
+    for jobs in ["build -j1", "build -j2"] {
+        let running = [&outer, &other].map(|app| app.cargo(jobs).plain().deps_dir(&deps).spawn());
+        let reports = running.map(Running::finish);
+        let rustc = reports.each_ref().map(|report| &report.rustc[..]);
+        assert_eq!((count(&rustc, "leaf"), count(&rustc, "mid")), (1, 1));
+        // A run for each value, that of the nested build beside the one it is part of.
+        let scripts = reports.each_ref().map(|report| &report.scripts[..]);
+        assert_eq!(count(&scripts, "nest"), 2);
+        assert_no_garbage(&deps);
+        assert_eq!(inner.says(), "nested mid leaf 1");
+        for app in [&outer, &other] {
+            assert_eq!(app.says(), " mid leaf 1");
+            let report = app.cargo("build").deps_dir(&deps).run();
+            report.assert_nothing_compiled();
+            app.forget();
+        }
+        inner.forget();
+        fs::remove_dir_all(&deps).unwrap();
+    }
+}
+
 #[cargo_test]
 fn nobody_waits_for_what_they_do_not_need() {
     publish_chain();
@@ -544,6 +594,97 @@ fn nobody_waits_for_what_they_do_not_need() {
     go();
     running.finish();
     assert_eq!(slow.says(), SLOW_SAYS);
+}
+
+/// A script that is run by every build is of use to one project each, and so is what has its path. Once that is known, nobody
+/// waits for another project.
+#[cargo_test]
+fn nobody_waits_for_what_is_for_one_project() {
+    // What is missing has always changed.
+    let always = "println!(\"cargo::rerun-if-changed=/no/such/file\");";
+    let script = format!("{always} {}", wait_for(&format!("{:?}", dir("go"))));
+    let lib = "pub fn out() -> &'static str { env!(\"OUT_DIR\") }";
+    publish_script("slow", &script, lib);
+    package("mid")
+        .dep("slow", "1.0")
+        .file("src/lib.rs", "pub use slow::out;")
+        .publish();
+    let main = r#"fn main() { println!("{}", std::path::Path::new(mid::out()).exists()); }"#;
+    let apps = ["one", "two", "three"].map(|name| app(name, "mid = '1.0'", main));
+    let deps = dir("deps");
+    let build = |app: &Project| app.cargo("build").deps_dir(&deps);
+    go();
+    build(&apps[0]).run();
+    fs::remove_file(dir("go")).unwrap();
+    // Including the one that has built it before.
+    let running = apps.each_ref().map(|app| build(app).spawn());
+    for running in &running {
+        running.wait_for_script("slow");
+    }
+    go();
+    running
+        .into_iter()
+        .for_each(|running| drop(running.finish()));
+    let halt = Halt::after("mid");
+    let halted = build(&apps[1]).halts(&halt).spawn();
+    halt.wait();
+    let report = build(&apps[2]).run();
+    assert!(report.compiled_any_of("mid"), "{report}");
+    halt.end();
+    halted.finish();
+    for app in &apps {
+        assert_eq!(app.says(), "true");
+    }
+    assert_eq!(units_of(&deps, "mid-1.0.0"), Vec::<PathBuf>::new());
+}
+
+/// There is one lock for the builds of all values of a variable. Who waits for it goes on when its own value is there, although
+/// others build the next ones.
+#[cargo_test]
+fn what_was_finished_meanwhile_needs_no_lock() {
+    let gate = format!(r#"format!("{{}}-{{}}", {:?}, value)"#, dir("go"));
+    let script = format!(
+        r#"
+            println!("cargo::rerun-if-env-changed=FOO");
+            let value = std::env::var("FOO").unwrap();
+            println!("cargo::rustc-env=VALUE={{value}}");
+            {}
+        "#,
+        wait_for(&format!("&{gate}"))
+    );
+    let lib = r#"pub fn told() -> &'static str { env!("VALUE") }"#;
+    publish_script("watch", &script, lib);
+    let deps = dir("deps");
+    let go = |value: &str| fs::write(dir(&format!("go-{value}")), "").unwrap();
+    let main = r#"fn main() { println!("{}", watch::told()); }"#;
+    let apps: Vec<_> = (["0", "1", "2", "3", "4", "1"].iter().enumerate())
+        .map(|(number, value)| (app(&format!("app{number}"), "watch = '1.0'", main), *value))
+        .collect();
+    let build = |number: usize| {
+        let (app, value): &(Project, &str) = &apps[number];
+        app.cargo("build").env("FOO", value).deps_dir(&deps)
+    };
+    go("0");
+    build(0).run();
+    let first = build(1).spawn();
+    first.wait_for_script("watch");
+    let mut running: Vec<_> = (2..apps.len())
+        .map(|number| build(number).spawn())
+        .collect();
+    thread::sleep(Duration::from_millis(800));
+    go("1");
+    first.finish();
+    running.pop().unwrap().finish();
+    assert!(running.iter().all(Running::is_running));
+    for value in ["2", "3", "4"] {
+        go(value);
+    }
+    running
+        .into_iter()
+        .for_each(|running| drop(running.finish()));
+    for (app, value) in &apps {
+        assert_eq!(app.says(), *value);
+    }
 }
 
 /// A reader of a root that a deps-dir build is filling sees each unit whole or not at all.

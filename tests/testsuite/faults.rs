@@ -4,7 +4,8 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::path::Path;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 use std::time::Duration;
@@ -16,10 +17,13 @@ use crate::utils::cargo::{Cargo, Halt};
 use crate::utils::faulty_fs::{Fault, faulty_fs};
 use crate::utils::packages::{
     CHAIN, CHAIN_MAIN, CHAIN_UNITS, GRAPH, GRAPH_COMPILED, GRAPH_MAIN, GRAPH_SAYS, chain_root,
-    gated, graph_root, package, publish_chain, publish_graph, publish_unstable, scripted,
+    gated, graph_root, package, publish_chain, publish_graph, publish_script, publish_unstable,
+    scripted,
 };
 use crate::utils::protect::{mounted_at, read_only_mount, small_disk};
-use crate::utils::tree::{Tree, assert_no_garbage, assert_same_tree, tree, units_of, walk};
+use crate::utils::tree::{
+    Tree, assert_no_garbage, assert_same_tree, packages_in, tree, units_of, walk,
+};
 use crate::utils::{ProjectExt, app, dir, skip};
 
 /// The deps dir is of use to anyone: a project over the same packages compiles only itself.
@@ -32,7 +36,100 @@ fn assert_whole(deps: &Path, dependencies: &str, main: &str, says: &str) {
     reader.forget();
 }
 
+/// Libraries that have the path of what a script made that is run by every build. `top` depends on all of them.
+fn publish_for_one_project(count: usize) {
+    // What is missing has always changed.
+    let always = "println!(\"cargo::rerun-if-changed=/no/such/file\");";
+    let path = "pub const fn out() -> &'static str { env!(\"OUT_DIR\") }";
+    // There is time to compile others against it.
+    let functions: String = (0..2000)
+        .map(|number| {
+            format!("pub fn f{number}(x: &mut Vec<String>) {{ x.push(format!(\"{{x:?}}\")); }}\n")
+        })
+        .collect();
+    publish_script("always", always, &format!("{path}\n{functions}"));
+    let mut top = package("top");
+    for number in 0..count {
+        let name = format!("library{number}");
+        package(&name)
+            .dep("always", "1.0")
+            .file("src/lib.rs", "pub use always::out;")
+            .publish();
+        top.dep(&name, "1.0");
+    }
+    top.file("src/lib.rs", "pub use library0::out;").publish();
+}
+
+const FOR_ONE_MAIN: &str =
+    r#"fn main() { println!("{}", std::path::Path::new(top::out()).exists()); }"#;
+
+/// What is not kept stays in use until the end of the build, and there may be more of it than a process may have files open.
+#[cargo_test]
+fn more_units_in_use_than_open_files() {
+    publish_for_one_project(80);
+    let deps = dir("deps");
+    let app = app("app", "top = '1.0'", FOR_ONE_MAIN);
+    let limit = ["sh", "-c", r#"ulimit -n 64; exec "$@""#, "sh"].map(OsString::from);
+    let report = app.cargo("build").deps_dir(&deps).through(&limit).run();
+    assert!(!report.stderr.contains("failed to keep"), "{report}");
+    assert_eq!(app.says(), "true");
+}
+
+/// What was compiled against the `.rmeta` of a unit that turns out not to be kept is not kept either.
+#[cargo_test]
+fn not_kept_after_the_metadata() {
+    publish_for_one_project(2);
+    let deps = dir("deps");
+    let app = app("app", "top = '1.0'", FOR_ONE_MAIN);
+    for _ in 0..3 {
+        app.cargo("build -j4").deps_dir(&deps).run();
+        assert_eq!(app.says(), "true");
+        for package in ["library0-1.0.0", "library1-1.0.0", "top-1.0.0"] {
+            assert_eq!(units_of(&deps, package), Vec::<PathBuf>::new());
+        }
+        app.forget();
+    }
+    // The same directories each time.
+    let dirs = walk(&deps)
+        .into_iter()
+        .filter(|path| path.ends_with("out/libtop.rmeta"));
+    assert!(dirs.count() <= 1);
+}
+
 // Builds that fail.
+
+/// A unit for which there is no lock fails as if it were one that can't be compiled: with `--keep-going`, others are built.
+#[cargo_test]
+fn keep_going_past_what_cannot_be_locked() {
+    let names = ["a", "b", "c", "d"];
+    for name in names {
+        package(name).file("src/lib.rs", "").publish();
+    }
+    let dependencies = names.map(|name| format!("{name} = '1.0'\n")).concat();
+    let app = app("app", &dependencies, "fn main() {}");
+    let deps = dir("deps");
+    app.cargo("build").deps_dir(&deps).run();
+    for lock in fs::read_dir(deps.join("locks")).unwrap() {
+        let lock = lock.unwrap().path();
+        if lock.is_dir() {
+            continue;
+        }
+        app.forget();
+        fs::remove_dir_all(deps.join("units")).unwrap();
+        fs::remove_file(&lock).unwrap();
+        symlink("elsewhere", &lock).unwrap();
+        let report = app
+            .cargo("build --keep-going -j1")
+            .plain()
+            .deps_dir(&deps)
+            .fails();
+        assert!(report.stderr.contains("error: failed to lock"), "{report}");
+        assert_eq!(report.rustc.len(), names.len() - 1, "{report}");
+        assert_eq!(packages_in(&deps).len(), names.len() - 1);
+        fs::remove_file(&lock).unwrap();
+    }
+    app.cargo("build").deps_dir(&deps).run();
+}
 
 /// The `.rmeta` of a library came out, others were compiled against it, and then it failed. It has no record; those that
 /// were compiled against it have, and are good for what is compiled next.

@@ -7,10 +7,17 @@ use std::path::Path;
 /// The right to build one key in one root. Released when dropped, and by the operating system
 /// when the process ends in whatever way.
 #[derive(Debug)]
-pub struct KeyLock {
-    /// `None` where the file system has no locks. Builders then never share a directory, and what
-    /// they publish is complete, but a unit may be built twice.
-    file: Option<File>,
+pub struct KeyLock(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    /// Nobody else has it while this is open.
+    Held { _file: File },
+    /// Somebody else may have it. Builders never share a directory, and what they publish is
+    /// complete, but a unit may be built twice.
+    NotHeld,
+    /// As before, as the file system has no locks.
+    Unsupported,
 }
 
 impl KeyLock {
@@ -19,7 +26,7 @@ impl KeyLock {
     /// `locking` is false where locks are known not to work or to hang.
     pub(crate) fn try_acquire(path: &Path, locking: bool) -> io::Result<Option<KeyLock>> {
         if !locking {
-            return Ok(Some(KeyLock { file: None }));
+            return Ok(Some(KeyLock(Kind::Unsupported)));
         }
         match path.symlink_metadata() {
             // Opening a pipe would wait for somebody at its other end.
@@ -44,13 +51,18 @@ impl KeyLock {
             Err(error) => return Err(error),
         };
         match file.try_lock() {
-            Ok(()) => Ok(Some(KeyLock { file: Some(file) })),
+            Ok(()) => Ok(Some(KeyLock(Kind::Held { _file: file }))),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
-                Ok(Some(KeyLock { file: None }))
+                Ok(Some(KeyLock(Kind::Unsupported)))
             }
             Err(TryLockError::Error(error)) => Err(error),
         }
+    }
+
+    /// For who is to build a key beside whoever has its lock.
+    pub fn not_held() -> KeyLock {
+        KeyLock(Kind::NotHeld)
     }
 
     /// Whether somebody holds the lock at `path`.
@@ -64,6 +76,11 @@ impl KeyLock {
 
     /// Whether other builders of the key are really kept out.
     pub(crate) fn is_exclusive(&self) -> bool {
-        self.file.is_some()
+        matches!(self.0, Kind::Held { .. })
+    }
+
+    /// Whether there are locks where it is.
+    pub(crate) fn is_supported(&self) -> bool {
+        !matches!(self.0, Kind::Unsupported)
     }
 }

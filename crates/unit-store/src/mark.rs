@@ -8,7 +8,7 @@ use std::io::{self, ErrorKind, Write as _};
 use std::path::{Component, Path, PathBuf};
 use std::process;
 use std::sync::Mutex;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::KeyLock;
 use crate::root::{is_link, read_file, write_by_rename};
@@ -16,6 +16,9 @@ use crate::root::{is_link, read_file, write_by_rename};
 /// For each root the name and the lock of this process. One for all marks, as there may be many more
 /// units than files that a process may have open.
 static PROCESS: Mutex<Option<HashMap<PathBuf, (String, KeyLock)>>> = Mutex::new(None);
+
+/// Longer than it takes to write a mark after it was created.
+const RECENT: Duration = Duration::from_secs(60);
 
 /// A file beside a variant's directory that is there before that is. It says that its maker is at it,
 /// and goes when this is dropped.
@@ -59,7 +62,7 @@ impl Mark {
             || is_of_the_living(root, &Mark::path(dir, Mark::LOCKED))
     }
 
-    /// Call it with the lock of the key: who has that makes marks.
+    /// Call it with the lock of the key.
     pub(crate) fn remove_those_of_the_dead(root: &Path, key_dir: &Path) {
         for entry in fs::read_dir(key_dir).into_iter().flatten().flatten() {
             let path = entry.path();
@@ -85,12 +88,22 @@ fn processes(root: &Path) -> PathBuf {
 fn is_of_the_living(root: &Path, mark: &Path) -> bool {
     let name = read_file(mark).map(|name| String::from_utf8_lossy(&name).into_owned());
     name.is_ok_and(|name| {
+        if name.is_empty() {
+            return is_recent(mark);
+        }
         let mut parts = Path::new(&name).components();
         matches!(
             (parts.next(), parts.next()),
             (Some(Component::Normal(_)), None)
         ) && KeyLock::is_held(&processes(root).join(name))
     })
+}
+
+/// Whether the file was written just now. An empty mark may be one that is being made; or the machine has
+/// crashed since.
+fn is_recent(path: &Path) -> bool {
+    let modified = fs::metadata(path).and_then(|meta| meta.modified());
+    modified.is_ok_and(|time| time.elapsed().map_or(true, |age| age < RECENT))
 }
 
 /// Name of a file in `root` whose lock this process holds until it ends.

@@ -53,6 +53,9 @@ pub struct Begun {
     pub dir: PathBuf,
     /// Whether it was made for this, and has nothing of an earlier build in it.
     pub is_new: bool,
+    /// Whether all that was finished of the key so far was [kept for](Begun::keep_for) one user each,
+    /// so that others can't expect anything from this build either.
+    pub is_for_users: bool,
     _mark: Mark,
 }
 
@@ -81,9 +84,12 @@ pub enum RootError {
     /// There is a directory that was not made as a root.
     #[error("no `{ROOT_FILE}` in it, which every artifact root has")]
     NotARoot,
-    /// The root's description can't be read or understood.
-    #[error("its `{ROOT_FILE}` is damaged or can't be read")]
+    /// The root's description is nothing that this or another version would have written.
+    #[error("its `{ROOT_FILE}` is damaged")]
     Damaged(#[source] io::Error),
+    /// The file system refused.
+    #[error("its `{ROOT_FILE}` can't be read")]
+    Unreadable(#[source] io::Error),
     /// The root was made by another version.
     #[error("it has format {0}, expected {FORMAT}")]
     Format(u32),
@@ -130,7 +136,9 @@ impl Root {
                     }
                     Err(missing) if missing.kind() == io::ErrorKind::NotFound => RootError::Missing,
                     Ok(_) if error.kind() == io::ErrorKind::NotFound => RootError::NotARoot,
-                    _ => RootError::Damaged(error),
+                    // See `read_file`.
+                    _ if error.kind() == io::ErrorKind::InvalidData => RootError::Damaged(error),
+                    _ => RootError::Unreadable(error),
                 });
             }
         };
@@ -300,8 +308,13 @@ impl Root {
         if locking {
             Mark::remove_those_of_the_dead(&self.path, &key_dir);
         }
-        let mark = |dir: &Path| Mark::make(&self.path, dir, locking).map_err(WriteError::new(dir));
+        let mark = |dir: &Path| {
+            Mark::make(&self.path, dir, lock.is_supported()).map_err(WriteError::new(dir))
+        };
         let present = variants(&key_dir);
+        let is_for_users = self.count(name, key) == 0
+            && (present.iter())
+                .any(|number| User::of(&key_dir.join(number.to_string()), user) != User::Nobody);
         let mut garbage: Vec<PathBuf> = Vec::new();
         if locking {
             let dirs = present
@@ -314,19 +327,16 @@ impl Root {
         let mut is_kept = |dir: &PathBuf| match User::of(dir, user) {
             User::Nobody => Ok(false),
             User::Other => Ok(!is_link(dir)),
+            User::This if begun.is_some() || is_link(dir) => Ok(false),
             User::This => {
-                if begun.is_none()
-                    && !is_link(dir)
-                    && let Some(mark) = mark(dir)?
-                {
-                    begun = Some(Begun {
-                        dir: dir.clone(),
-                        is_new: false,
-                        _mark: mark,
-                    });
-                    return Ok(true);
-                }
-                Ok(false)
+                begun = mark(dir)?.map(|mark| Begun {
+                    dir: dir.clone(),
+                    is_new: false,
+                    is_for_users,
+                    _mark: mark,
+                });
+                // If there is a mark, somebody is at it since a moment ago.
+                Ok(true)
             }
         };
         for dir in garbage {
@@ -350,6 +360,7 @@ impl Root {
                         return Ok(Begun {
                             dir,
                             is_new: true,
+                            is_for_users,
                             _mark: mark,
                         });
                     }
@@ -637,7 +648,13 @@ mod tests {
         let dir = tempfile::tempdir().expect("temp dir");
         let (root, user, key) = root(dir.path());
         let lock = root.try_lock(key, true).expect("lock").expect("free");
-        for (kind, stays) in [(Mark::LOCKED, false), (Mark::UNLOCKED, true)] {
+        let cases = [
+            (Mark::LOCKED, "1-2-3", false),
+            // Perhaps somebody else is about to write it.
+            (Mark::LOCKED, "", true),
+            (Mark::UNLOCKED, "", true),
+        ];
+        for (kind, text, stays) in cases {
             for made_dir in [true, false] {
                 let begun = root
                     .begin("p-1.0.0", key, &lock, &user)
@@ -648,13 +665,35 @@ mod tests {
                     fs::remove_dir(&dir).expect("remove");
                 }
                 let mark = Mark::path(&dir, kind);
-                fs::write(&mark, "").expect("write");
+                fs::write(&mark, text).expect("write");
                 root.begin("p-1.0.0", key, &lock, &user)
                     .expect("a directory");
-                assert_eq!(mark.exists(), stays, "{kind}");
-                assert_eq!(dir.exists(), made_dir && stays, "{kind}");
+                assert_eq!(mark.exists(), stays, "{kind} {text}");
+                assert_eq!(dir.exists(), made_dir && stays, "{kind} {text}");
+                if stays && kind == Mark::LOCKED {
+                    let file = fs::OpenOptions::new().write(true).open(&mark);
+                    let set = file.expect("open").set_modified(std::time::UNIX_EPOCH);
+                    set.expect("modification time");
+                    root.begin("p-1.0.0", key, &lock, &user)
+                        .expect("a directory");
+                    assert!(!mark.exists() && !dir.exists(), "nobody wrote it");
+                }
             }
         }
+    }
+
+    #[test]
+    fn who_builds_beside_the_lock_harms_nobody_and_is_not_harmed() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let (root, user, key) = root(dir.path());
+        let begin = |lock: &KeyLock| root.begin("p-1.0.0", key, lock, &user).expect("begin");
+        let lock = root.try_lock(key, true).expect("lock").expect("free");
+        let left = begin(&lock).dir;
+        let first = begin(&lock);
+        let beside = begin(&KeyLock::not_held());
+        let next = begin(&lock);
+        assert!(first.dir.exists() && beside.dir.exists() && next.dir.exists());
+        assert!(!left.exists(), "garbage");
     }
 
     #[test]

@@ -156,6 +156,17 @@ pub(crate) fn scripted(name: &str, main: &str, lib: &str) -> Package {
     package
 }
 
+/// The part of a build script that waits until the test creates the file that the Rust expression `gate` names.
+pub(crate) fn wait_for(gate: &str) -> String {
+    r#"
+        for _ in 0..6000 {
+            if std::path::Path::new(GATE).exists() { break; }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+    "#
+    .replace("GATE", gate)
+}
+
 /// A package whose build script, once it has written half, waits until the test creates the file `gate`. Its function says
 /// its name.
 pub(crate) fn gated(name: &str, gate: &Path) -> Package {
@@ -165,12 +176,10 @@ pub(crate) fn gated(name: &str, gate: &Path) -> Package {
             r#"
                 let out = std::env::var("OUT_DIR").unwrap();
                 std::fs::write(format!("{{out}}/half"), "").unwrap();
-                for _ in 0..6000 {{
-                    if std::path::Path::new({gate:?}).exists() {{ break; }}
-                    std::thread::sleep(std::time::Duration::from_millis(10));
-                }}
+                {}
                 std::fs::write(format!("{{out}}/value.rs"), "\"{name}\"").unwrap();
-            "#
+            "#,
+            wait_for(&format!("{gate:?}"))
         ),
         &format!(
             r#"pub fn {name}() -> &'static str {{ include!(concat!(env!("OUT_DIR"), "/value.rs")) }}"#

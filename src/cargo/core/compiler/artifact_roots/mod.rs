@@ -87,6 +87,8 @@ struct Inner {
     deps_dir: Option<Root>,
     /// Whether the deps dir is on a file system with working locks.
     locking: bool,
+    /// Whether this is what a build script runs, as far as can be told.
+    is_in_script: bool,
     entries: HashMap<Unit, Entry>,
     /// Units whose jobs are made when their dependencies are there.
     late: HashSet<Unit>,

@@ -18,8 +18,15 @@ use super::{
 use crate::core::compiler::custom_build::prepare_metabuild;
 use crate::core::compiler::{BuildRunner, CompileMode, Unit};
 use crate::core::{Package, TargetKind};
+use crate::util::GlobalContext;
 use crate::util::errors::CargoResult;
 use crate::util::flock::is_on_nfs_mount;
+
+/// Whether this process is a part of the run of a build script, as far as can be told: Cargo sets these
+/// for what it runs.
+fn is_in_script(gctx: &GlobalContext) -> bool {
+    ["CARGO", "OUT_DIR"].map(|name| gctx.get_env_os(name).is_some()) == [true; 2]
+}
 
 /// Opens the roots, and selects for every unit of the build what can be taken from them.
 ///
@@ -33,6 +40,7 @@ pub(in crate::core::compiler) fn plan(build_runner: &mut BuildRunner<'_, '_>) ->
         sources: settings.sources,
         deps_dir: settings.deps_dir,
         locking,
+        is_in_script: is_in_script(build_runner.bcx.gctx),
         entries: HashMap::new(),
         late: HashSet::new(),
         executor: None,

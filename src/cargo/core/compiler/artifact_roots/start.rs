@@ -7,13 +7,17 @@
 //! started. A lock is held only by a unit that is being built, and such a unit waits for nobody, so
 //! that there is no circle to wait in.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use cargo_util::paths;
+use itertools::{Either, Itertools as _};
 use unit_store::{
     Begun, Dependency, Digest, FORMAT, Key, KeyBuilder, KeyLock, Observed, Output, Record, Root,
     mentions_path, scan_outputs, without_path,
@@ -21,11 +25,11 @@ use unit_store::{
 
 use super::observe::{Observer, directives};
 use super::plan::directory_name;
-use super::{Places, Source, State, describe};
+use super::{Inner, Places, Source, State, describe};
 use crate::core::compiler::build_runner::UnitHash;
 use crate::core::compiler::custom_build::BuildScriptOutputs;
-use crate::core::compiler::job_queue::{Job, Work};
-use crate::core::compiler::{BuildOutput, BuildRunner, FileFlavor, Unit, prepare_job};
+use crate::core::compiler::job_queue::{Job, JobState, Work};
+use crate::core::compiler::{BuildOutput, BuildRunner, DirtyReason, FileFlavor, Unit, prepare_job};
 use crate::util::errors::CargoResult;
 use crate::util::style;
 
@@ -51,25 +55,37 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Makes the job of `unit`, if it was deferred; otherwise `job` is the job.
 ///
-/// Returns `Err(job)` inside of `Ok` if another process is building the unit: try again later.
+/// Returns `Err(job)` if another process is building the unit: try again later.
 pub(in crate::core::compiler) fn start(
     build_runner: &mut BuildRunner<'_, '_>,
     unit: &Unit,
     job: Job,
-) -> CargoResult<Result<Job, Job>> {
-    let roots = build_runner.artifact_roots.clone();
-    let Some(inner) = &roots.0 else {
-        return Ok(Ok(job));
-    };
-    if !inner.borrow().late.contains(unit) {
-        return Ok(Ok(job));
+) -> Result<Job, Job> {
+    let roots = &build_runner.artifact_roots;
+    let is_late = |inner: &Rc<RefCell<Inner>>| inner.borrow().late.contains(unit);
+    if !roots.0.as_ref().is_some_and(is_late) {
+        return Ok(job);
     }
+    match late_job(build_runner, unit) {
+        Ok(Some(job)) => Ok(job),
+        Ok(None) => Err(job),
+        // As if compiling it had failed, so that it depends on `--keep-going` what that ends.
+        Err(error) => Ok(Job::new_dirty(
+            Work::new(|_| Err(error)),
+            DirtyReason::FreshBuild,
+        )),
+    }
+}
 
+/// Makes the job of a unit that was deferred, `None` if another process is building it.
+fn late_job(build_runner: &mut BuildRunner<'_, '_>, unit: &Unit) -> CargoResult<Option<Job>> {
+    let roots = build_runner.artifact_roots.clone();
+    let inner = roots.0.as_ref().expect("unit is late");
     let mut commit = None;
     // Before the lock as well, so that nobody waits for what is not needed.
     if roots.is_pending(unit) && !reuse(build_runner, unit)? {
         let Some(lock) = lock(build_runner, unit)? else {
-            return Ok(Err(job));
+            return Ok(None);
         };
         // Whoever had the lock may have built what is needed here.
         if !reuse(build_runner, unit)? {
@@ -89,7 +105,7 @@ pub(in crate::core::compiler) fn start(
     if let Some(fingerprint) = build_runner.fingerprints.get(unit) {
         fingerprint.clear_memoized();
     }
-    Ok(Ok(job))
+    Ok(Some(job))
 }
 
 /// Lets programs find the dynamic libraries in roots that they were linked with.
@@ -135,6 +151,10 @@ fn lock(build_runner: &BuildRunner<'_, '_>, unit: &Unit) -> CargoResult<Option<K
             describe(unit)
         )
     })?;
+    // Such a run may be the one that this process is part of, or wait for it in a roundabout way.
+    if lock.is_none() && inner.is_in_script && unit.mode.is_run_custom_build() {
+        return Ok(Some(KeyLock::not_held()));
+    }
     if lock.is_none() {
         let finished = root.count(&directory_name(unit), key);
         let wait = inner.waits.entry(unit.clone());
@@ -230,13 +250,21 @@ fn build(build_runner: &BuildRunner<'_, '_>, unit: &Unit, lock: KeyLock) -> Carg
             )
         })?;
     let places = Places::in_root(begun.dir.clone());
-    let libraries = {
+    let (runs, libraries): (Vec<_>, Vec<_>) = {
         let inner = inner.borrow();
         (build_runner.unit_deps(unit).iter())
-            .filter(|dependency| !dependency.unit.mode.is_run_custom_build())
-            .filter_map(|dependency| Some(inner.places(&dependency.unit)?.unit.clone()))
-            .collect()
+            .filter_map(|dependency| Some((inner.places(&dependency.unit)?, &dependency.unit)))
+            .map(|(places, unit)| (unit.mode.is_run_custom_build(), places.unit.clone()))
+            .partition_map(|(is_run, dir)| match is_run {
+                true => Either::Left(dir),
+                false => Either::Right(dir),
+            })
     };
+    // Others can't use what comes of it, and need not wait for it.
+    let lock = (!begun.is_for_users).then_some(lock);
+    let is_doubtful =
+        !begun.is_new || (runs.iter().chain(&libraries)).any(|dir| is_doubtful_or_in_use(dir));
+    let doubtful = is_doubtful.then(|| Doubtful::new(begun.dir.clone()));
     let commit = Commit {
         observer: Observer::new(build_runner, unit, &places),
         unit: describe(unit),
@@ -263,12 +291,95 @@ fn build(build_runner: &BuildRunner<'_, '_>, unit: &Unit, lock: KeyLock) -> Carg
         digest,
     };
     Ok(Work::new(move |state| {
-        let result = commit.commit(begun.is_new);
+        let record = commit.record();
+        let finish = Finish {
+            commit,
+            record,
+            begun,
+            user,
+            _lock: lock,
+            doubtful,
+        };
+        finish.run(state)
+    }))
+}
+
+/// Units that this process builds in the deps dir and may not keep, by their directories. Each with what
+/// was built against its `.rmeta` meanwhile, and is kept or not as that unit is.
+static DOUBTFUL: Mutex<BTreeMap<PathBuf, Vec<Finish>>> = Mutex::new(BTreeMap::new());
+
+/// That a unit is in [`DOUBTFUL`].
+struct Doubtful(PathBuf);
+
+impl Doubtful {
+    fn new(dir: PathBuf) -> Doubtful {
+        DOUBTFUL.lock().unwrap().insert(dir.clone(), Vec::new());
+        Doubtful(dir)
+    }
+
+    /// What waited for it.
+    fn end(&self) -> Vec<Finish> {
+        let mut doubtful = DOUBTFUL.lock().unwrap_or_else(PoisonError::into_inner);
+        doubtful.remove(&self.0).unwrap_or_default()
+    }
+}
+
+impl Drop for Doubtful {
+    fn drop(&mut self) {
+        // If the unit failed there is something, which is dropped and so not kept.
+        drop(self.end());
+    }
+}
+
+/// Whether this process may not keep, or has not kept, the unit in `dir`.
+fn is_doubtful_or_in_use(dir: &Path) -> bool {
+    // In this order, as it is the one in which a unit goes from one to the other.
+    DOUBTFUL.lock().unwrap().contains_key(dir)
+        || IN_USE.lock().unwrap().iter().any(|(it, _)| it.dir == dir)
+}
+
+/// What is left to do for a unit that was built.
+struct Finish {
+    commit: Commit,
+    record: CargoResult<Result<Record, Kept>>,
+    begun: Begun,
+    user: PathBuf,
+    _lock: Option<KeyLock>,
+    doubtful: Option<Doubtful>,
+}
+
+impl Finish {
+    /// Does it, or leaves it to the job of a unit that this one was built against. And what others have
+    /// left to this one.
+    fn run(self, state: &JobState<'_, '_>) -> CargoResult<()> {
+        let mut all = vec![self];
+        while let Some(finish) = all.pop() {
+            let mut doubtful = DOUBTFUL.lock().unwrap();
+            let libraries = &finish.commit.libraries;
+            let waits_for = libraries.iter().find(|dir| doubtful.contains_key(*dir));
+            match waits_for.cloned().and_then(|dir| doubtful.get_mut(&dir)) {
+                Some(waiting) => waiting.push(finish),
+                None => {
+                    drop(doubtful);
+                    all.extend(finish.conclude(state)?);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns what waited for it.
+    fn conclude(self, state: &JobState<'_, '_>) -> CargoResult<Vec<Finish>> {
+        let Finish { commit, begun, .. } = self;
+        let result = self.record.and_then(|record| match record {
+            Ok(record) => commit.commit(&record, begun.is_new),
+            Err(kept) => Ok(kept),
+        });
         let kept = *result.as_ref().unwrap_or(&Kept::ForBuild);
         if kept == Kept::ForProject {
             // What is linked with it may have its path. If there is no space to say so, it is there
             // as long as this process lives.
-            let _ = begun.keep_for(&user);
+            let _ = begun.keep_for(&self.user);
         }
         if kept != Kept::ForAll {
             IN_USE.lock().unwrap().push((begun, kept));
@@ -280,9 +391,8 @@ fn build(build_runner: &BuildRunner<'_, '_>, unit: &Unit, lock: KeyLock) -> Carg
                 commit.unit
             ))?;
         }
-        drop(lock);
-        Ok(())
-    }))
+        Ok(self.doubtful.map_or(Vec::new(), |doubtful| doubtful.end()))
+    }
 }
 
 /// What dependents see of a unit.
@@ -398,10 +508,9 @@ struct Commit {
 }
 
 impl Commit {
-    /// Commits it, unless it is not for all: some runs of build scripts are not, nor what is bound to
-    /// the place of one, or was compiled against such a unit. Neither is one that was built where
-    /// another one was before: what was left of that may be in it.
-    fn commit(&self, is_new: bool) -> CargoResult<Kept> {
+    /// The record of what was built. In its place how it is kept if it is not for all: some runs of
+    /// build scripts are not.
+    fn record(&self) -> CargoResult<Result<Record, Kept>> {
         self.remove_timestamps()?;
         let mut outputs = scan_outputs(&self.places.unit)?;
         if self.is_run && !self.tells_out_dir()? {
@@ -429,12 +538,27 @@ impl Commit {
         if let Seen::Files(files) = &self.seen
             && !files.iter().all(is_there)
         {
-            return Ok(Kept::ForBuild);
+            return Ok(Err(Kept::ForBuild));
         }
         let Some(observed) = self.observed(&scripts)? else {
-            return Ok(Kept::ForProject);
+            return Ok(Err(Kept::ForProject));
         };
-        let bound_to = observed.iter().filter_map(|input| match input {
+        Ok(Ok(Record {
+            format: FORMAT,
+            key: self.key,
+            unit: self.unit.clone(),
+            identity: identity(digest, &self.dependencies),
+            dependencies: self.dependencies.clone(),
+            observed,
+            outputs,
+        }))
+    }
+
+    /// Commits it, unless it is not for all: what is bound to the place of a unit that is not, or was
+    /// compiled against one, is not. Neither is one that was built where another one was before: what
+    /// was left of that may be in it.
+    fn commit(&self, record: &Record, is_new: bool) -> CargoResult<Kept> {
+        let bound_to = record.observed.iter().filter_map(|input| match input {
             Observed::Dependency { path, .. } => Some(path),
             _ => None,
         });
@@ -453,16 +577,7 @@ impl Commit {
             None if !is_new => return Ok(Kept::ForProject),
             None => {}
         }
-        let record = Record {
-            format: FORMAT,
-            key: self.key,
-            unit: self.unit.clone(),
-            identity: identity(digest, &self.dependencies),
-            dependencies: self.dependencies.clone(),
-            observed,
-            outputs,
-        };
-        (self.root).commit(&self.places.unit, &record, self.fields.fields())?;
+        (self.root).commit(&self.places.unit, record, self.fields.fields())?;
         Ok(Kept::ForAll)
     }
 
