@@ -95,7 +95,7 @@ pub(crate) fn stock(repo: &Repo) -> Result<PathBuf> {
 /// The unpatched crate, in a work tree of its own.
 pub(crate) fn stock_tree(repo: &Repo) -> Result<PathBuf> {
     let tree = setup::run(repo, &setup::Options::default())?;
-    let dir = repo.vendor().join("stock");
+    let dir = repo.stock_tree();
     tree.read(["worktree", "prune"])?;
     if dir.exists() {
         let git = Git::at(&dir);
@@ -117,6 +117,9 @@ pub(crate) fn compile_in(
     args: &[&str],
 ) -> Result<Artifacts> {
     let mut cargo = shell::cargo(dir);
+    if !repo.is_default() {
+        cargo.arg("--config").arg(repo.settings());
+    }
     cargo
         .args(args)
         .args(["--locked", message_format()])

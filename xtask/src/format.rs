@@ -5,6 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::overlay;
 use crate::repo::Repo;
 use crate::shell::{self, CommandExt};
 
@@ -27,11 +28,14 @@ pub(crate) fn run(repo: &Repo, mode: Mode) -> Result<()> {
     cargo.run()?;
 
     let mut unformatted = Vec::new();
-    for file in shell::files_below(&repo.overlay())? {
-        if file.extension().is_none_or(|extension| extension != "rs") {
+    let mut layers = vec![repo.root().join("src")];
+    for base in repo.bases()? {
+        layers.push(repo.with_base(&base).base_dir().join("src"));
+    }
+    for path in overlay::files(&layers)?.into_values() {
+        if path.extension().is_none_or(|extension| extension != "rs") {
             continue;
         }
-        let path = repo.overlay().join(&file);
         let source = shell::read(&path)?;
         let formatted = formatted(repo, &source)
             .with_context(|| format!("failed to format `{}`", path.display()))?;

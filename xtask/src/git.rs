@@ -145,11 +145,16 @@ impl Git {
         self.read(["status", "--porcelain", "--untracked-files=all"])
     }
 
-    /// Whether someone is in the middle of a rebase, which [`Git::changes`] need not show.
+    /// Whether someone is in the middle of a rebase or the like, which [`Git::changes`] need not show.
     pub(crate) fn is_rebasing(&self) -> bool {
-        ["rebase-merge", "rebase-apply"]
-            .iter()
-            .any(|name| self.own_path(name).exists())
+        [
+            "rebase-merge",
+            "rebase-apply",
+            "sequencer",
+            "CHERRY_PICK_HEAD",
+        ]
+        .iter()
+        .any(|name| self.own_path(name).exists())
     }
 }
 

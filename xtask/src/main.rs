@@ -1,6 +1,6 @@
 //! The project's task runner: `cargo xtask <command>`.
 //!
-//! It turns three inputs, the crate that `base.toml` pins, the patches in `patches/` and the overlay in `src/`, into
+//! It turns three inputs, the crate that a directory in `bases/` pins, the patches in `patches/` and the overlay in `src/`, into
 //! `vendor/cargo` (set-up), into `dist/bin/cargo` (build), and into test results.
 //!
 //! | module | what it does |
@@ -10,6 +10,7 @@
 //! | [`upstream`], [`series`], [`overlay`] | the three inputs |
 //! | [`setup`] | inputs to patched tree |
 //! | [`patches`] | patched tree to patches, and the checks on them |
+//! | [`upgrade`] | patched tree to that of another release |
 //! | [`preflight`], [`build`], [`install`], [`toolchain`] | patched tree to binary, and where the binary goes |
 //! | [`sample`], [`demo`], [`bench`], [`stress`], [`alternate`] | the binary at work |
 //! | [`differential`], [`executable`] | what it builds, byte for byte |
@@ -46,6 +47,7 @@ mod soak;
 mod stress;
 mod test;
 mod toolchain;
+mod upgrade;
 mod upstream;
 mod upstream_test;
 
@@ -57,6 +59,9 @@ use crate::repo::Repo;
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 struct Cli {
+    /// The Rust release whose Cargo is meant, one of those in `bases/` [default: that of `base.toml`]
+    #[arg(long, value_name = "RUST", global = true)]
+    base: Option<String>,
     #[command(subcommand)]
     command: Command,
 }
@@ -88,6 +93,8 @@ enum Command {
     Stress(stress::Options),
     /// Run every suite of this repository
     Test(test::Options),
+    /// Carry the patch series over to another upstream release
+    Upgrade(upgrade::Options),
     /// Run upstream's own testsuite; only what fails with the drop-in and passes with stock counts
     UpstreamTest(upstream_test::Options),
 }
@@ -149,7 +156,7 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<ExitCode> {
-    let repo = Repo::locate()?;
+    let repo = Repo::locate(cli.base.as_deref())?;
     match cli.command {
         Command::Alternate(options) => alternate::run(&repo, &options)?,
         Command::Setup(options) => {
@@ -178,6 +185,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Soak(options) => return soak::run(&repo, &options),
         Command::Stress(options) => stress::run(&repo, &options)?,
         Command::Test(options) => return test::run(&repo, &options),
+        Command::Upgrade(options) => upgrade::run(&repo, &options)?,
         Command::UpstreamTest(options) => return upstream_test::run(&repo, &options),
     }
     Ok(ExitCode::SUCCESS)

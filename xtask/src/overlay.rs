@@ -4,6 +4,7 @@
 //! either side is an edit of the one file; elsewhere as a copy that is refreshed by every build. Git in the tree does
 //! not see these files: they are listed in its `info/exclude`, which is also how the next call knows which to take away.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -18,11 +19,8 @@ const EXCLUDE_HEADER: &str =
 
 /// Brings what lies over the tree in line with the overlay.
 pub(crate) fn lay(repo: &Repo, git: &Git) -> Result<()> {
-    let from = repo.overlay();
-    let files: Vec<PathBuf> = shell::files_below(&from)?
-        .into_iter()
-        .map(|file| Path::new("src").join(file))
-        .collect();
+    let sources = files(&repo.overlay())?;
+    let files: Vec<PathBuf> = sources.keys().cloned().collect();
 
     let exclude = git.own_path("info/exclude");
     let wanted: Vec<String> = files.iter().map(|file| to_pattern(file)).collect();
@@ -49,9 +47,20 @@ pub(crate) fn lay(repo: &Repo, git: &Git) -> Result<()> {
         tracked.trim_end()
     );
     for file in &files {
-        place(&repo.root().join(file), &git.dir().join(file))?;
+        place(&sources[file], &git.dir().join(file))?;
     }
     write_exclude(&exclude, wanted.iter())
+}
+
+/// The files of all layers that exist, by their paths in the tree. Those of later layers are in place of earlier ones.
+pub(crate) fn files(layers: &[PathBuf]) -> Result<BTreeMap<PathBuf, PathBuf>> {
+    let mut files = BTreeMap::new();
+    for layer in layers.iter().filter(|layer| layer.exists()) {
+        for file in shell::files_below(layer)? {
+            files.insert(Path::new("src").join(&file), layer.join(file));
+        }
+    }
+    Ok(files)
 }
 
 fn to_pattern(file: &Path) -> String {

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::base::Base;
 use crate::git::Git;
 use crate::repo::Repo;
 use crate::series::{self, Patch, Series};
@@ -42,7 +43,7 @@ const DIFF: &[&str] = &[
 /// Writes the commits of the tree to the series.
 pub(crate) fn export(repo: &Repo) -> Result<()> {
     let base = repo.base()?;
-    let dir = repo.patches(&base);
+    let dir = repo.patches();
     let tree = repo.tree();
     ensure!(
         tree.join(".git").exists(),
@@ -53,13 +54,14 @@ pub(crate) fn export(repo: &Repo) -> Result<()> {
     let found = setup::upstream_title(&git)?;
     ensure!(
         found == base.title(),
-        "`{}` is at {found}, but `base.toml` pins {}: run `cargo xtask setup --rebase`",
+        "`{}` is at {found}, but `{}` pins {}: run `cargo xtask setup`",
         tree.display(),
+        repo.display(&repo.base_dir()),
         base.title()
     );
     ensure!(
         !git.is_rebasing(),
-        "a rebase is in progress in `{}`: finish it with `git rebase --continue` or `--abort`",
+        "`{}` is in the middle of a `git rebase` or `git cherry-pick`: finish it with `--continue` or `--abort`",
         tree.display()
     );
     let changes = git.changes()?;
@@ -71,8 +73,16 @@ pub(crate) fn export(repo: &Repo) -> Result<()> {
         changes.trim_end()
     );
 
-    setup::refuse_to_lose_patches(repo, &git, &base)?;
-    let series = read_commits(&git, &Series::load(&dir)?)?;
+    setup::refuse_to_lose_patches(repo, &git)?;
+    // A patch keeps its file name, also in a series that is new.
+    let mut present = Series::load(&dir)?;
+    present
+        .patches
+        .extend(Series::load(&repo.shared_patches())?.patches);
+    let mut series = read_commits(&git, &present)?;
+    if !repo.is_default() {
+        share(repo, &git, &base, &mut series)?;
+    }
     series.save(&dir)?;
     setup::mark_as_exported(repo, &git, &base)?;
     for patch in &series.patches {
@@ -84,14 +94,45 @@ pub(crate) fn export(repo: &Repo) -> Result<()> {
     Ok(())
 }
 
+/// Puts patches of the default release in the place of those that are the same but for where in a file they are. Where there
+/// is little context, a patch may fit in several places: it has to lead to the same.
+fn share(repo: &Repo, git: &Git, base: &Base, series: &mut Series) -> Result<()> {
+    let dir = repo.shared_patches();
+    let release = dir.file_name().unwrap_or_default().display().to_string();
+    let others = Series::load(&dir)?.patches;
+    let commits = git.read(["rev-list", "--reverse", &format!("{UPSTREAM}..HEAD")])?;
+
+    let sources = upstream::fetch(repo, base)?;
+    let stage = repo.vendor().join("check.new");
+    let again = setup::make(&stage, &sources, base, &Series::default())?;
+    for (ours, commit) in series.patches.iter_mut().zip(commits.lines()) {
+        let tree = git.read_line(["rev-parse", &format!("{commit}^{{tree}}")])?;
+        let anywhere = ours.anywhere();
+        if let Some(theirs) = others.iter().find(|patch| patch.anywhere() == anywhere)
+            && setup::apply(&again, theirs, base).is_ok()
+        {
+            if again.read_line(["rev-parse", "HEAD^{tree}"])? == tree {
+                *ours = Patch {
+                    file: format!("../{release}/{}", theirs.file),
+                    ..theirs.clone()
+                };
+                continue;
+            }
+            again.read(["reset", "--quiet", "--hard", "HEAD^"])?;
+        }
+        setup::apply(&again, ours, base)?;
+    }
+    shell::remove_dir(&stage)
+}
+
 /// Checks the series on its own and against upstream, and prints how much of upstream it touches.
 pub(crate) fn check(repo: &Repo) -> Result<()> {
     let base = repo.base()?;
-    let dir = repo.patches(&base);
+    let dir = repo.patches();
     let series = Series::load(&dir)?;
 
     let mut faults = directory_faults(&dir, &series)?;
-    for patch in &series.patches {
+    for patch in series.patches.iter().filter(|patch| !patch.is_shared()) {
         let of_patch = patch
             .message_faults()
             .into_iter()
@@ -116,8 +157,9 @@ pub(crate) fn check(repo: &Repo) -> Result<()> {
         let list: String = faults.iter().map(|fault| format!("\n- {fault}")).collect();
         bail!(
             "`{}` is not in order:{list}\n\
-             help: edit and commit in `vendor/cargo`, then `cargo xtask patches export`",
-            repo.display(&dir)
+             help: edit and commit in `{}`, then `cargo xtask patches export`",
+            repo.display(&dir),
+            repo.display(&repo.tree())
         );
     }
     shell::status("Checked", &series);
@@ -157,7 +199,10 @@ fn read_commits(git: &Git, present: &Series) -> Result<Series> {
             .patches
             .iter()
             .find(|patch| patch.subject() == subject)
-            .map_or_else(|| series::file_name(subject), |patch| patch.file.clone());
+            .map_or_else(
+                || series::file_name(subject),
+                |patch| patch.name().to_owned(),
+            );
         let diff = git.read(DIFF.iter().copied().chain([commit]))?;
         let diff = without_object_names(&diff);
         ensure!(
@@ -185,6 +230,7 @@ fn directory_faults(dir: &Path, series: &Series) -> Result<Vec<String>> {
     let listed: BTreeSet<_> = series
         .patches
         .iter()
+        .filter(|patch| !patch.is_shared())
         .map(|patch| patch.file.clone())
         .collect();
     let faults = shell::files_below(dir)?
@@ -231,7 +277,10 @@ fn differences(series: &Series, exported: &Series) -> Vec<String> {
         .patches
         .iter()
         .zip(&exported.patches)
-        .map(|(patch, again)| (&patch.file, patch.render(), again.render()))
+        .map(|(patch, again)| match patch.is_shared() {
+            true => (&patch.file, patch.anywhere(), again.anywhere()),
+            false => (&patch.file, patch.render(), again.render()),
+        })
         .filter(|(_, text, again)| text != again)
         .map(|(file, text, again)| {
             format!(

@@ -26,13 +26,12 @@ pub(crate) fn check(base: &Base, profile: Profile) -> Result<OpenSsl> {
 
     match Rustc::query() {
         Ok(rustc) => {
-            let wanted = rustc::numbers(&base.rust);
-            if rustc.numbers() < wanted {
+            if rustc.numbers() < rustc::numbers(&base.rust_version) {
                 missing.push(format!(
-                    "rustc {}: `rustc -vV` says {}; with rustup, `rustup toolchain install {}`",
-                    base.rust, rustc.release, base.rust
+                    "rustc {} or later: `rustc -vV` says {}; with rustup, `rustup toolchain install {}`",
+                    base.rust_version, rustc.release, base.rust
                 ));
-            } else if rustc.numbers() > wanted {
+            } else if rustc.numbers() != rustc::numbers(&base.rust) {
                 shell::warn(format!(
                     "rustc is {}; this cargo goes with {}",
                     rustc.release, base.rust

@@ -15,7 +15,8 @@
 //! <diff with one line of context>
 //! ```
 //!
-//! There is no author, date or object name in it. `series` has one file name a line; `#` starts a comment.
+//! There is no author, date or object name in it. `series` has one file name a line; `#` starts a comment. A patch that
+//! fits two releases is there once, and `series` of the other one has `../<rust>/` before its name.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -35,7 +36,7 @@ const SEPARATOR: &str = "---";
 /// One patch of the series.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Patch {
-    /// File name below the directory of the series.
+    /// File name, from the directory of the series.
     pub(crate) file: String,
     /// Subject, empty line, body: a commit message.
     pub(crate) message: String,
@@ -66,6 +67,37 @@ impl Patch {
     /// The text of the patch file.
     pub(crate) fn render(&self) -> String {
         format!("Subject: {}{SEPARATOR}\n{}", self.message, self.diff)
+    }
+
+    /// Whether it is in the directory of another series.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.file.starts_with("../")
+    }
+
+    /// The file name without a directory.
+    pub(crate) fn name(&self) -> &str {
+        self.file.rsplit('/').next().unwrap_or_default()
+    }
+
+    /// The text without what depends on where in its file a change is.
+    pub(crate) fn anywhere(&self) -> String {
+        let lines = self.render();
+        let lines = lines.split_inclusive('\n').map(|line| {
+            let position = line
+                .strip_prefix("@@ ")
+                .and_then(|rest| rest.split_once(" @@"));
+            match position {
+                Some((position, _)) => {
+                    let lengths = position.split(' ').map(|range| {
+                        let length = range.split_once(',').map_or("1", |(_, length)| length);
+                        format!(" {length}")
+                    });
+                    format!("@@{}\n", lengths.collect::<String>())
+                }
+                None => line.to_owned(),
+            }
+        });
+        lines.collect()
     }
 
     /// The first line of the message.
@@ -151,7 +183,7 @@ impl Series {
             }
         }
         let superseded = list(dir)?;
-        for patch in &self.patches {
+        for patch in self.patches.iter().filter(|patch| !patch.is_shared()) {
             shell::write_if_changed(&dir.join(&patch.file), &patch.render())?;
         }
         let order: String = self
@@ -160,7 +192,8 @@ impl Series {
             .map(|patch| format!("{}\n", patch.file))
             .collect();
         shell::write_if_changed(&dir.join("series"), &order)?;
-        for file in superseded.iter().filter(|file| !names.contains(file)) {
+        let is_own = |file: &&String| !names.contains(file) && !file.starts_with("../");
+        for file in superseded.iter().filter(is_own) {
             let path = dir.join(file);
             if path.exists() {
                 fs::remove_file(&path)
@@ -265,6 +298,17 @@ diff --git a/a b/a
             file_name("fingerprint: ask `the roots` first"),
             "fingerprint-ask-the-roots-first.patch"
         );
+    }
+
+    #[test]
+    fn line_numbers_do_not_matter_anywhere_else() -> anyhow::Result<()> {
+        let moved = TEXT.replace("@@ -1 +1 @@", "@@ -10 +11 @@ fn f()");
+        let (patch, moved) = (Patch::parse("a", TEXT)?, Patch::parse("a", &moved)?);
+        assert_ne!(patch.render(), moved.render());
+        assert_eq!(patch.anywhere(), moved.anywhere());
+        let other = Patch::parse("a", &TEXT.replace("@@ -1 +1 @@", "@@ -1 +1,2 @@"))?;
+        assert_ne!(patch.anywhere(), other.anywhere());
+        Ok(())
     }
 
     #[test]

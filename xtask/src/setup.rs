@@ -25,7 +25,7 @@ use clap::Args;
 use sha2::{Digest, Sha256};
 
 use crate::base::Base;
-use crate::git::{self, Git};
+use crate::git::Git;
 use crate::overlay;
 use crate::repo::Repo;
 use crate::series::{Patch, Series};
@@ -52,18 +52,14 @@ pub(crate) struct Options {
     /// Throw away what was changed in `vendor/cargo` without being exported
     #[arg(long)]
     discard: bool,
-    /// Carry the patches in `vendor/cargo` over to the release that `base.toml` names now
-    #[arg(long, conflicts_with = "discard")]
-    rebase: bool,
 }
 
 /// Sets up, or finds that there is nothing to do.
 pub(crate) fn run(repo: &Repo, options: &Options) -> Result<Git> {
     let base = repo.base()?;
-    let series = Series::load(&repo.patches(&base))?;
-    let inputs = digest(repo, &series)?;
+    let series = Series::load(&repo.patches())?;
+    let inputs = digest(repo, &base, &series)?;
     let _lock = lock(repo)?;
-    write_settings(repo, &base)?;
 
     let tree = repo.tree();
     if options.discard && tree.exists() && !tree.join(".git").exists() {
@@ -77,18 +73,9 @@ pub(crate) fn run(repo: &Repo, options: &Options) -> Result<Git> {
             tree.display()
         );
         let git = Git::at(&tree);
-        if options.rebase {
-            rebase(repo, &git, &base, &series, &inputs)?;
-        } else {
-            update(repo, &git, &base, &series, &inputs, options.discard)?;
-        }
+        update(repo, &git, &base, &series, &inputs, options.discard)?;
         git
     } else {
-        ensure!(
-            !options.rebase,
-            "nothing to rebase, `{}` does not exist: run `cargo xtask setup` with the old `base.toml` first",
-            tree.display()
-        );
         let stage = repo.vendor().join("cargo.new");
         let sources = upstream::fetch(repo, &base)?;
         let git = make(&stage, &sources, &base, &series)?;
@@ -104,12 +91,13 @@ pub(crate) fn run(repo: &Repo, options: &Options) -> Result<Git> {
         Git::at(&tree)
     };
     overlay::lay(repo, &git)?;
+    write_settings(repo, &base)?;
     Ok(git)
 }
 
 /// Makes sure that the series on disk is the one the tree was made from, so that exporting undoes no one's work.
-pub(crate) fn refuse_to_lose_patches(repo: &Repo, git: &Git, base: &Base) -> Result<()> {
-    let dir = repo.patches(base);
+pub(crate) fn refuse_to_lose_patches(repo: &Repo, git: &Git) -> Result<()> {
+    let dir = repo.patches();
     let present = series_digest(&Series::load(&dir)?);
     ensure!(
         git.config(SERIES)?
@@ -125,8 +113,8 @@ pub(crate) fn refuse_to_lose_patches(repo: &Repo, git: &Git, base: &Base) -> Res
 
 /// Notes that the tree's `HEAD` is what the present inputs lead to.
 pub(crate) fn mark_as_exported(repo: &Repo, git: &Git, base: &Base) -> Result<()> {
-    let series = Series::load(&repo.patches(base))?;
-    let inputs = digest(repo, &series)?;
+    let series = Series::load(&repo.patches())?;
+    let inputs = digest(repo, base, &series)?;
     git.read(["update-ref", &reference(&inputs), "HEAD"])?;
     record(git, &inputs, &series)
 }
@@ -139,7 +127,7 @@ pub(crate) fn make(dir: &Path, sources: &Path, base: &Base, series: &Series) -> 
     let git = Git::init(dir, PATCHED)?;
     // Upstream ignores its own lockfile, which is published all the same.
     git.read(["add", "--all", "--force", "."])?;
-    git.commit(&format!("{}\n", base.title()), &base.date)?;
+    git.commit(&format!("{}\n", base.title()), base.commit_date())?;
     git.read(["update-ref", &format!("refs/heads/{UPSTREAM}"), "HEAD"])?;
     if !series.patches.is_empty() {
         shell::status("Patching", format!("{} ({series})", base.title()));
@@ -151,11 +139,12 @@ pub(crate) fn make(dir: &Path, sources: &Path, base: &Base, series: &Series) -> 
     Ok(git)
 }
 
-fn apply(git: &Git, patch: &Patch, base: &Base) -> Result<()> {
+/// Makes a commit of a patch, if it applies. The tree stays as it is if not.
+pub(crate) fn apply(git: &Git, patch: &Patch, base: &Base) -> Result<()> {
     // `git apply` knows no fuzz: every line of context has to be there.
     git.command(["apply", "--index", "--whitespace=nowarn", "-"])
         .read_with_stdin(&patch.diff)?;
-    git.commit(&patch.message, &base.date)
+    git.commit(&patch.message, base.commit_date())
 }
 
 /// Brings a tree that exists in line with the inputs.
@@ -192,47 +181,12 @@ fn update(
     Ok(())
 }
 
-/// Carries the commits of the tree over to another upstream release.
-fn rebase(repo: &Repo, git: &Git, base: &Base, series: &Series, inputs: &str) -> Result<()> {
-    ensure!(
-        series.patches.is_empty(),
-        "`{}` has a series already: `cargo xtask setup` applies it",
-        repo.patches(base).display()
-    );
-    ensure!(
-        git.changes()?.is_empty() && !git.is_rebasing(),
-        "`{}` has uncommitted changes: commit them first",
-        git.dir().display()
-    );
-    let from = upstream_title(git)?;
-    ensure!(
-        from != base.title(),
-        "`{}` is at {from} already: name the release to move to in `base.toml`",
-        git.dir().display()
-    );
-    let old = git.read_line(["rev-parse", UPSTREAM])?;
+/// Makes a tree with the crate alone, to carry a series over to: `refs/xtask` has nothing yet.
+pub(crate) fn make_unpatched(repo: &Repo, base: &Base) -> Result<Git> {
+    let _lock = lock(repo)?;
+    let tree = repo.tree();
     let sources = upstream::fetch(repo, base)?;
-    import(repo, git, &sources, base, series, &reference(inputs))?;
-    git.read([
-        "update-ref",
-        &format!("refs/heads/{UPSTREAM}"),
-        &reference(inputs),
-    ])?;
-    record(git, inputs, series)?;
-    shell::status(
-        "Rebasing",
-        format!("patches from {from} to {}", base.title()),
-    );
-    git::as_set_up(&mut git.command(["rebase", "--onto", UPSTREAM, &old]), &base.date)
-        .run()
-        .with_context(|| {
-            format!(
-                "a patch does not fit {}: resolve the conflict in `{}`, `git rebase --continue` there until it is \
-                 through, then `cargo xtask patches export`",
-                base.title(),
-                git.dir().display()
-            )
-        })
+    make(&tree, &sources, base, &Series::default())
 }
 
 /// Makes the state for some inputs outside the tree and brings its commits in under a reference.
@@ -299,10 +253,12 @@ fn refuse_to_lose_edits(repo: &Repo, git: &Git) -> Result<()> {
 }
 
 /// A digest of all that decides what is in the tree, apart from the overlay.
-fn digest(repo: &Repo, series: &Series) -> Result<String> {
+fn digest(repo: &Repo, base: &Base, series: &Series) -> Result<String> {
     Ok(digest_of([
         FORMAT.to_string(),
-        shell::read(&repo.root().join("base.toml"))?,
+        base.title(),
+        base.sha256.clone(),
+        base.commit_date().to_owned(),
         shell::read(&upstream::lockfile(repo))?,
         series_digest(series),
     ]))
@@ -350,12 +306,23 @@ fn lock(repo: &Repo) -> Result<File> {
 
 /// Writes the settings for all builds below `vendor`, so that plain `cargo` calls there make the same thing as xtask.
 fn write_settings(repo: &Repo, base: &Base) -> Result<()> {
+    let commit = base.date.as_ref().map(|date| {
+        let value = |value: &str| format!("{{ value = \"{value}\", force = true }}");
+        format!(
+            "CARGO_COMMIT_HASH = {}\nCARGO_COMMIT_SHORT_HASH = {}\nCARGO_COMMIT_DATE = {}\n",
+            value(&base.revision),
+            value(base.short_revision()),
+            value(date),
+        )
+    });
+    let target = repo.tree_target();
+    let target = target.strip_prefix(repo.root()).unwrap_or(&target);
     let text = format!(
         "\
 # Written by `cargo xtask setup`.
 
 [build]
-target-dir = \"../target/cargo\"
+target-dir = \"../{target}\"
 
 [profile.dev]
 debug = \"line-tables-only\"
@@ -364,16 +331,12 @@ debug = \"line-tables-only\"
 # The version, in place of what the build script would find out about the repository it is in.
 CFG_OMIT_GIT_HASH = {{ value = \"1\", force = true }}
 CFG_RELEASE_CHANNEL = {{ value = \"{channel}\", force = true }}
-CARGO_COMMIT_HASH = {{ value = \"{revision}\", force = true }}
-CARGO_COMMIT_SHORT_HASH = {{ value = \"{short}\", force = true }}
-CARGO_COMMIT_DATE = {{ value = \"{date}\", force = true }}
-CARGO_ROOTS_VERSION = {{ value = \"{version}\", force = true }}
+{commit}CARGO_ROOTS_VERSION = {{ value = \"{version}\", force = true }}
 ",
         channel = base.channel,
-        revision = base.revision,
-        short = base.short_revision(),
-        date = base.date,
+        target = target.display(),
+        commit = commit.unwrap_or_default(),
         version = repo.version()?,
     );
-    shell::write_if_changed(&repo.vendor().join(".cargo/config.toml"), &text)
+    shell::write_if_changed(&repo.settings(), &text)
 }

@@ -73,7 +73,11 @@ impl Suite {
                 cargo.args(["test", "--workspace", "--exclude", TESTSUITE]);
                 return Ok(Verdict::Counted(count(cargo)?));
             }
-            Self::Patches => patches::check(repo)?,
+            Self::Patches => {
+                for base in repo.bases()? {
+                    patches::check(&repo.with_base(&base))?;
+                }
+            }
             Self::Build => {
                 let built = build::run(repo, Profile::Release)?;
                 ensure!(

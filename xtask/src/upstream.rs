@@ -1,12 +1,12 @@
 //! Fetching the upstream crate.
 //!
-//! The crate is a dependency of the package in `upstream/`, so Cargo itself fetches it: mirrors, proxies, vendored
-//! sources and offline mode work as they are configured, and the committed lockfile pins the checksum.
+//! The crate is a dependency of the package in the base's directory, so Cargo itself fetches it: mirrors, proxies,
+//! vendored sources and offline mode work as they are configured, and the committed lockfile pins the checksum.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
 use crate::base::Base;
@@ -19,15 +19,84 @@ const NOT_PUBLISHED: &[&str] = &[".cargo-ok", ".cargo-checksum.json"];
 
 /// The lockfile that pins the crate's checksum.
 pub(crate) fn lockfile(repo: &Repo) -> PathBuf {
-    repo.upstream().join("Cargo.lock")
+    repo.base_dir().join("Cargo.lock")
+}
+
+/// Makes the package that fetches a release, and the base with what Cargo then says of it.
+pub(crate) fn pin(repo: &Repo, base: Base) -> Result<Base> {
+    let dir = repo.base_dir();
+    let manifest = format!(
+        "\
+# Written by `cargo xtask upgrade`. Fetches the upstream crate, with whatever registry, mirror or vendoring this machine's
+# Cargo is configured for. Never built: `cargo xtask setup` reads from `cargo metadata` where the sources were unpacked.
+
+[workspace]
+
+[package]
+name = \"upstream\"
+version = \"0.0.0\"
+edition = \"2024\"
+publish = false
+
+[lib]
+path = \"lib.rs\"
+
+[dependencies]
+{} = \"={}\"
+",
+        base.name, base.version
+    );
+    shell::write_if_changed(&dir.join("Cargo.toml"), &manifest)?;
+    let library = "//! Empty: this package only names a dependency, see its `Cargo.toml`.\n";
+    shell::write_if_changed(&dir.join("lib.rs"), library)?;
+    if !lockfile(repo).exists() {
+        // With the versions that the release was published with, which its build needs.
+        let sources = query(repo, &base, &[])?.1;
+        fs::copy(sources.join("Cargo.lock"), lockfile(repo))
+            .with_context(|| format!("failed to copy the lockfile of {}", base.title()))?;
+    }
+    let (package, sources) = query(repo, &base, &[])?;
+    let checksum = locked(&lockfile(repo), &base)?;
+    Ok(Base {
+        sha256: checksum.with_context(|| format!("{} has no checksum", base.title()))?,
+        revision: revision(&sources)?
+            .with_context(|| format!("{} does not say its revision", base.title()))?,
+        rust_version: (package.rust_version)
+            .with_context(|| format!("{} has no `rust-version`", base.title()))?,
+        ..base
+    })
 }
 
 /// Fetches the crate and returns the directory its sources are in.
 pub(crate) fn fetch(repo: &Repo, base: &Base) -> Result<PathBuf> {
-    check_lockfile(&lockfile(repo), base)?;
+    let lockfile = lockfile(repo);
+    let found = locked(&lockfile, base)?.unwrap_or_else(|| "none".to_owned());
+    ensure!(
+        found == base.sha256,
+        "checksum of {} differs: `{}` has {found}, `base.toml` beside it has {}",
+        base.title(),
+        lockfile.display(),
+        base.sha256
+    );
+    let (_, sources) = query(repo, base, &["--locked"])?;
+    // It has to be what `cargo -V` will print.
+    if let Some(revision) = revision(&sources)? {
+        ensure!(
+            revision == base.revision,
+            "{} was published from revision {revision}, but `revision` in its `base.toml` is {}",
+            base.title(),
+            base.revision
+        );
+    }
+    Ok(sources)
+}
+
+/// What Cargo says of the crate, and the directory its sources are in.
+fn query(repo: &Repo, base: &Base, args: &[&str]) -> Result<(Package, PathBuf)> {
     shell::status("Fetching", base.title());
-    let output = shell::cargo(&repo.upstream())
-        .args(["metadata", "--locked", "--format-version=1"])
+    let output = shell::cargo(&repo.base_dir())
+        .args(["metadata", "--format-version=1"])
+        .args(args)
         .args(["--filter-platform", &Rustc::query()?.host])
         .stderr(std::process::Stdio::inherit())
         .read()
@@ -43,8 +112,8 @@ pub(crate) fn fetch(repo: &Repo, base: &Base) -> Result<PathBuf> {
         .manifest_path
         .parent()
         .with_context(|| format!("no directory above `{}`", package.manifest_path.display()))?;
-    check_revision(sources, base)?;
-    Ok(sources.to_path_buf())
+    let sources = sources.to_path_buf();
+    Ok((package, sources))
 }
 
 /// Copies the crate's files, without what Cargo added to them.
@@ -66,52 +135,32 @@ pub(crate) fn copy(sources: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Cargo holds what it fetches against the lockfile; this holds the lockfile against `base.toml`.
-fn check_lockfile(path: &Path, base: &Base) -> Result<()> {
+/// The checksum that the lockfile has. Cargo holds what it fetches against it.
+fn locked(path: &Path, base: &Base) -> Result<Option<String>> {
     let lockfile: Lockfile = toml::from_str(&shell::read(path)?)
         .with_context(|| format!("failed to parse `{}`", path.display()))?;
-    let package = lockfile
-        .package
-        .iter()
-        .find(|package| package.name == base.name);
-    match package {
-        Some(package) if package.version == base.version => {
-            let found = package.checksum.as_deref().unwrap_or("none");
-            ensure!(
-                found == base.sha256,
-                "checksum of {} differs: `{}` has {found}, `base.toml` has {}",
-                base.title(),
-                path.display(),
-                base.sha256
-            );
-            Ok(())
-        }
-        _ => bail!(
-            "`{}` must lock {}, which `base.toml` pins: name it in `upstream/Cargo.toml` and run \
-             `cargo update --manifest-path upstream/Cargo.toml {}`",
+    let package = (lockfile.package.into_iter())
+        .find(|package| package.name == base.name && package.version == base.version);
+    let package = package.with_context(|| {
+        format!(
+            "`{}` must lock {}, which `base.toml` beside it pins: run `cargo xtask upgrade {}`",
             path.display(),
             base.title(),
-            base.name
-        ),
-    }
+            base.version
+        )
+    })?;
+    Ok(package.checksum)
 }
 
-/// Crates say which commit they were published from; it has to be the one that `cargo -V` will print.
-fn check_revision(sources: &Path, base: &Base) -> Result<()> {
+/// The commit that a crate was published from, if it says so.
+fn revision(sources: &Path) -> Result<Option<String>> {
     let path = sources.join(".cargo_vcs_info.json");
     if !path.exists() {
-        return Ok(());
+        return Ok(None);
     }
     let info: VcsInfo = serde_json::from_str(&shell::read(&path)?)
         .with_context(|| format!("failed to parse `{}`", path.display()))?;
-    ensure!(
-        info.git.sha1 == base.revision,
-        "{} was published from revision {}, but `revision` in `base.toml` is {}",
-        base.title(),
-        info.git.sha1,
-        base.revision
-    );
-    Ok(())
+    Ok(Some(info.git.sha1))
 }
 
 #[derive(Deserialize)]
@@ -123,6 +172,7 @@ struct Metadata {
 struct Package {
     name: String,
     version: String,
+    rust_version: Option<String>,
     manifest_path: PathBuf,
 }
 

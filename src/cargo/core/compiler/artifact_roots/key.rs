@@ -13,9 +13,9 @@ use std::path::Path;
 use itertools::Itertools as _;
 use unit_store::{Digest, Key, KeyBuilder};
 
+use super::upstream;
 use crate::core::CliUnstable;
 use crate::core::compiler::unit::UnitInner;
-use crate::core::compiler::unit_graph::UnitDep;
 use crate::core::compiler::{BuildRunner, CompileKind, CompileMode, Unit};
 use crate::core::profiles::Profile;
 use crate::util;
@@ -92,97 +92,59 @@ impl Common {
     }
 }
 
-/// The `-Z` flags that may change what is compiled, or what rustc prints meanwhile.
+/// `-Z` flags that change neither what is compiled nor what rustc prints meanwhile.
+const HARMLESS: &[&str] = &[
+    // The key has what comes of them: resolved packages and features, contents of target specs,
+    // names of files, environment.
+    "advanced_env",
+    "avoid_dev_deps",
+    "build_dir_new_layout",
+    "direct_minimal_versions",
+    "feature_unification",
+    "json_target_spec",
+    "lockfile_path",
+    "minimal_versions",
+    "msrv_policy",
+    // They are not for compiling.
+    "asymmetric_token",
+    "build_analysis",
+    "fine_grain_locking",
+    "fix_edition",
+    "gc",
+    "git",
+    "gitoxide",
+    "mtime_on_use",
+    "next_lockfile_bump",
+    "no_index_update",
+    "print_im_a_teapot",
+    "publish_timeout",
+    "rustdoc_depinfo",
+    "rustdoc_map",
+    "rustdoc_mergeable_info",
+    "rustdoc_scrape_examples",
+    "script",
+    "skip_rustdoc_fingerprint",
+    // Lets others be given.
+    "unstable_options",
+    "warnings",
+];
+
+/// All other `-Z` flags, those of other releases included: they come and go with each.
 fn unstable(flags: &CliUnstable) -> String {
-    let CliUnstable {
-        allow_features,
-        any_build_script_metadata,
-        binary_dep_depinfo,
-        bindeps,
-        build_std,
-        build_std_features,
-        checksum_freshness,
-        codegen_backend,
-        dual_proc_macros,
-        features,
-        host_config,
-        no_embed_metadata,
-        panic_abort_tests,
-        panic_immediate_abort,
-        profile_hint_mostly_unused,
-        profile_rustflags,
-        public_dependency,
-        root_dir,
-        rustc_unicode,
-        sbom,
-        section_timings,
-        separate_nightlies,
-        target_applies_to_host,
-        trim_paths,
-
-        // The key has what comes of them: resolved packages and features, contents of target
-        // specs, names of files, environment.
-        advanced_env: _,
-        avoid_dev_deps: _,
-        build_dir_new_layout: _,
-        direct_minimal_versions: _,
-        feature_unification: _,
-        json_target_spec: _,
-        lockfile_path: _,
-        minimal_versions: _,
-        msrv_policy: _,
-
-        // They are not for compiling.
-        asymmetric_token: _,
-        build_analysis: _,
-        cargo_lints: _,
-        fine_grain_locking: _,
-        fix_edition: _,
-        gc: _,
-        git: _,
-        gitoxide: _,
-        mtime_on_use: _,
-        next_lockfile_bump: _,
-        no_index_update: _,
-        print_im_a_teapot: _,
-        publish_timeout: _,
-        rustdoc_depinfo: _,
-        rustdoc_map: _,
-        rustdoc_mergeable_info: _,
-        rustdoc_scrape_examples: _,
-        script: _,
-        skip_rustdoc_fingerprint: _,
-        // Lets others be given.
-        unstable_options: _,
-        warnings: _,
-    } = flags;
-    let flags: [(&str, &dyn std::fmt::Debug); 24] = [
-        ("allow-features", allow_features),
-        ("any-build-script-metadata", any_build_script_metadata),
-        ("binary-dep-depinfo", binary_dep_depinfo),
-        ("bindeps", bindeps),
-        ("build-std", build_std),
-        ("build-std-features", build_std_features),
-        ("checksum-freshness", checksum_freshness),
-        ("codegen-backend", codegen_backend),
-        ("dual-proc-macros", dual_proc_macros),
-        ("features", features),
-        ("host-config", host_config),
-        ("no-embed-metadata", no_embed_metadata),
-        ("panic-abort-tests", panic_abort_tests),
-        ("panic-immediate-abort", panic_immediate_abort),
-        ("profile-hint-mostly-unused", profile_hint_mostly_unused),
-        ("profile-rustflags", profile_rustflags),
-        ("public-dependency", public_dependency),
-        ("root-dir", root_dir),
-        ("rustc-unicode", rustc_unicode),
-        ("sbom", sbom),
-        ("section-timings", section_timings),
-        ("separate-nightlies", separate_nightlies),
-        ("target-applies-to-host", target_applies_to_host),
-        ("trim-paths", trim_paths),
-    ];
-    format!("{flags:?}")
+    // A line a flag, unless its value has fields of its own, which are further in.
+    let text = format!("{flags:#?}");
+    let mut is_harmless = false;
+    let lines = text.lines().filter(|line| {
+        let name = line
+            .strip_prefix("    ")
+            .filter(|line| line.starts_with(|first: char| first.is_alphabetic()))
+            .and_then(|line| line.split_once(": "));
+        if let Some((name, _)) = name {
+            is_harmless = HARMLESS.contains(&name);
+        }
+        !is_harmless
+    });
+    lines.collect()
 }
 
 /// Encodes `unit`. `dependencies` are the keys of its dependencies, in the unit graph's order.
@@ -278,25 +240,10 @@ pub(super) fn encode(
         .field("extra-filename", metadata.c_extra_filename().is_some());
 
     let edges = (build_runner.unit_deps(unit).iter().zip(dependencies))
-        .map(|(dependency, key)| encode_edge(dependency, key))
+        .map(|(dependency, key)| format!("{key} {}", upstream::encode_edge(dependency)))
         .sorted();
     key.list("dependencies", edges);
     Ok(key)
-}
-
-fn encode_edge(dependency: &UnitDep, key: &Key) -> String {
-    let UnitDep {
-        // By its key.
-        unit: _,
-        // Not to be used once the unit graph is there.
-        unit_for: _,
-        extern_crate_name,
-        dep_name,
-        public,
-        noprelude,
-    } = dependency;
-    let dep_name = optional(dep_name.as_deref());
-    format!("{extern_crate_name} {key} {dep_name} {public} {noprelude}")
 }
 
 fn encode_profile(key: &mut KeyBuilder, profile: &Profile, mode: CompileMode) {

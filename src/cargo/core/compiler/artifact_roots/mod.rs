@@ -51,6 +51,7 @@ mod settings;
 mod sources;
 mod start;
 mod target_dir;
+mod upstream;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -64,7 +65,6 @@ use cargo_util::{ProcessBuilder, paths};
 use unit_store::{Dependency, Digest, FileDigests, Key, KeyBuilder, Root};
 
 use super::{BuildRunner, Executor, Freshness, Unit};
-use crate::core::Verbosity;
 use crate::core::compiler::CompileMode;
 use crate::util::errors::CargoResult;
 
@@ -455,20 +455,20 @@ impl ArtifactRoots {
             State::Local | State::Pending | State::Built { .. } => None,
         };
         let gctx = build_runner.bcx.gctx;
-        if gctx.shell().verbosity() == Verbosity::Verbose {
+        gctx.shell().verbose(|shell| {
             let unit_name = describe(unit);
             match reused_from {
-                Some(root) => gctx.shell().status(
-                    "Reused",
-                    format!("{unit_name} from {}", inner.sources[root].path().display()),
-                )?,
-                None if freshness.is_dirty() => gctx.shell().status(
-                    "Missed",
-                    format!("{unit_name}: {}", explain::why(&inner, build_runner, unit)),
-                )?,
-                None => {}
+                Some(root) => {
+                    let from = inner.sources[root].path().display();
+                    shell.status("Reused", format!("{unit_name} from {from}"))
+                }
+                None if freshness.is_dirty() => {
+                    let why = explain::why(&inner, build_runner, unit);
+                    shell.status("Missed", format!("{unit_name}: {why}"))
+                }
+                None => Ok(()),
             }
-        }
+        })?;
         Ok(reused_from.is_some())
     }
 

@@ -1,0 +1,20 @@
+//! What is not the same in the releases of Cargo that the overlay is for.
+
+use super::key::optional;
+use crate::core::compiler::unit_graph::UnitDep;
+
+/// What a dependent's key says of a dependency beside that one's key.
+pub(super) fn encode_edge(dependency: &UnitDep) -> String {
+    let UnitDep {
+        // By its key.
+        unit: _,
+        // Not to be used once the unit graph is there.
+        unit_for: _,
+        extern_crate_name,
+        dep_name,
+        public,
+        noprelude,
+    } = dependency;
+    let dep_name = optional(dep_name.as_deref());
+    format!("{extern_crate_name} {dep_name} {public} {noprelude}")
+}
