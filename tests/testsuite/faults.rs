@@ -13,7 +13,7 @@ use std::time::Duration;
 use cargo_test_support::{Project, prelude::*, retry};
 use serde_json::Value;
 
-use crate::utils::cargo::{Cargo, Halt};
+use crate::utils::cargo::{Cargo, Halt, Running};
 use crate::utils::faulty_fs::{Fault, faulty_fs};
 use crate::utils::packages::{
     CHAIN, CHAIN_MAIN, CHAIN_UNITS, GRAPH, GRAPH_COMPILED, GRAPH_MAIN, GRAPH_SAYS, chain_root,
@@ -36,18 +36,13 @@ fn assert_whole(deps: &Path, dependencies: &str, main: &str, says: &str) {
     reader.forget();
 }
 
+/// What is not there has always changed.
+const ALWAYS: &str = "println!(\"cargo::rerun-if-changed=/no/such/file\");";
+
 /// Libraries that have the path of what a script made that is run by every build. `top` depends on all of them.
 fn publish_for_one_project(count: usize) {
-    // What is missing has always changed.
-    let always = "println!(\"cargo::rerun-if-changed=/no/such/file\");";
-    let path = "pub const fn out() -> &'static str { env!(\"OUT_DIR\") }";
-    // There is time to compile others against it.
-    let functions: String = (0..2000)
-        .map(|number| {
-            format!("pub fn f{number}(x: &mut Vec<String>) {{ x.push(format!(\"{{x:?}}\")); }}\n")
-        })
-        .collect();
-    publish_script("always", always, &format!("{path}\n{functions}"));
+    let path = r#"pub fn out() -> &'static str { env!("OUT_DIR") }"#;
+    publish_script("always", ALWAYS, path);
     let mut top = package("top");
     for number in 0..count {
         let name = format!("library{number}");
@@ -60,40 +55,126 @@ fn publish_for_one_project(count: usize) {
     top.file("src/lib.rs", "pub use library0::out;").publish();
 }
 
+const FOR_ONE: &str = "top = '1.0'";
 const FOR_ONE_MAIN: &str =
     r#"fn main() { println!("{}", std::path::Path::new(top::out()).exists()); }"#;
 
-/// What is not kept stays in use until the end of the build, and there may be more of it than a process may have files open.
+/// A build that is compiling `always` when all that can be built against its `.rmeta` is there.
+fn built_against_metadata(build: Cargo) -> (Running, Halt) {
+    let halt = Halt::after("always");
+    let build = build.arg("-j4").halts(&halt).spawn();
+    halt.wait();
+    retry(600, || has_metadata_of("top", &dir("deps")).then_some(()));
+    (build, halt)
+}
+
+fn has_metadata_of(name: &str, deps: &Path) -> bool {
+    let [start, end] = [&format!("lib{name}-"), ".rmeta"];
+    walk(deps).iter().any(|path| {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        name.starts_with(start) && name.ends_with(end)
+    })
+}
+
+/// What is not kept stays in use until the end of the build, and there may be more of it than a process may have files open. The
+/// same is true of what waits for a unit of which it depends whether it is kept.
 #[cargo_test]
 fn more_units_in_use_than_open_files() {
     publish_for_one_project(80);
     let deps = dir("deps");
-    let app = app("app", "top = '1.0'", FOR_ONE_MAIN);
+    let app = app("app", FOR_ONE, FOR_ONE_MAIN);
     let limit = ["sh", "-c", r#"ulimit -n 64; exec "$@""#, "sh"].map(OsString::from);
-    let report = app.cargo("build").deps_dir(&deps).through(&limit).run();
+    let build = app.cargo("build").deps_dir(&deps).through(&limit);
+    let (build, halt) = built_against_metadata(build);
+    halt.end();
+    let report = build.finish();
     assert!(!report.stderr.contains("failed to keep"), "{report}");
     assert_eq!(app.says(), "true");
 }
 
-/// What was compiled against the `.rmeta` of a unit that turns out not to be kept is not kept either.
+/// What was compiled against the `.rmeta` of a unit that turns out not to be kept is not kept either, also if that is because it
+/// has failed.
 #[cargo_test]
 fn not_kept_after_the_metadata() {
     publish_for_one_project(2);
     let deps = dir("deps");
-    let app = app("app", "top = '1.0'", FOR_ONE_MAIN);
-    for _ in 0..3 {
-        app.cargo("build -j4").deps_dir(&deps).run();
-        assert_eq!(app.says(), "true");
-        for package in ["library0-1.0.0", "library1-1.0.0", "top-1.0.0"] {
-            assert_eq!(units_of(&deps, package), Vec::<PathBuf>::new());
+    let app = app("app", FOR_ONE, FOR_ONE_MAIN);
+    for fails in ["always", ""] {
+        for _ in 0..3 {
+            let build = app.cargo("build").deps_dir(&deps).fails_after(fails);
+            let (build, halt) = built_against_metadata(build);
+            halt.end();
+            assert_eq!(build.output().success, fails.is_empty());
+            for package in ["library0-1.0.0", "library1-1.0.0", "top-1.0.0"] {
+                assert_eq!(units_of(&deps, package), Vec::<PathBuf>::new());
+            }
+            app.forget();
         }
-        app.forget();
     }
+    app.cargo("build").deps_dir(&deps).run();
+    assert_eq!(app.says(), "true");
     // The same directories each time.
-    let dirs = walk(&deps)
-        .into_iter()
-        .filter(|path| path.ends_with("out/libtop.rmeta"));
-    assert!(dirs.count() <= 1);
+    let tops = walk(&deps).into_iter().filter(|path| path.ends_with("out"));
+    let tops = tops.filter(|path| path.starts_with(deps.join("units/top-1.0.0")));
+    assert_eq!(tops.count(), 1);
+}
+
+/// A script that has to be run each time, until the file is there that it watches: from then on, what it makes is for all.
+#[cargo_test]
+fn kept_since_there_is_no_reason_not_to() {
+    let watched = dir("watched");
+    let script = format!("println!(\"cargo::rerun-if-changed={{}}\", {watched:?});");
+    publish_script(
+        "watch",
+        &script,
+        r#"pub fn out() -> &'static str { env!("OUT_DIR") }"#,
+    );
+    let main = r#"fn main() { println!("{}", std::path::Path::new(watch::out()).exists()); }"#;
+    let apps = ["one", "two"].map(|name| app(name, "watch = '1.0'", main));
+    let deps = dir("deps");
+    let build = |app: &Project| app.cargo("build").deps_dir(&deps).run();
+    build(&apps[0]);
+    // Others have the path.
+    let old = dir("old");
+    fs::copy(apps[0].bin("one"), &old).unwrap();
+    fs::write(&watched, "").unwrap();
+    // Once more in the same place, of which nobody knows what is in it, and then in one for all.
+    build(&apps[0]);
+    build(&apps[0]);
+    build(&apps[0]).assert_nothing_compiled();
+    build(&apps[1]).assert_compiled(&["two bin"]);
+    for app in &apps {
+        assert_eq!(app.says(), "true");
+    }
+    let says = Command::new(old).output().unwrap();
+    assert_eq!(String::from_utf8(says.stdout).unwrap(), "true\n");
+}
+
+/// Two builds in one target directory at once each need what is for it alone: both directories stay as long as that is there.
+#[cargo_test]
+fn kept_twice_for_one_project() {
+    publish_for_one_project(1);
+    let deps = dir("deps");
+    let app = app("app", FOR_ONE, FOR_ONE_MAIN);
+    let manifest = fs::read_to_string(app.root().join("Cargo.toml")).unwrap();
+    let profile = "[profile.other]\ninherits = 'dev'\n";
+    fs::write(app.root().join("Cargo.toml"), manifest + profile).unwrap();
+    let other = || app.cargo("build --profile other").deps_dir(&deps);
+    // It is known from now on, so that nobody waits.
+    app.cargo("build").deps_dir(&deps).run();
+    let (build, halt) = built_against_metadata(app.cargo("build").deps_dir(&deps));
+    other().run();
+    halt.end();
+    build.finish();
+    for profile in ["dev", "other", "dev"] {
+        let line = format!("build --profile {profile}");
+        app.cargo(&line).deps_dir(&deps).run();
+        for dir in ["debug", "other"] {
+            let bin = app.root().join("target").join(dir).join("app");
+            let says = Command::new(bin).output().unwrap();
+            assert_eq!(String::from_utf8(says.stdout).unwrap(), "true\n");
+        }
+    }
 }
 
 // Builds that fail.
@@ -157,6 +238,35 @@ fn failure_after_the_metadata() {
     assert_eq!(two.says(), "mid leaf 1");
     assert_no_garbage(&deps);
     assert_whole(&deps, CHAIN, CHAIN_MAIN, "mid leaf 1");
+}
+
+/// With `--keep-going`, what was started with the `.rmeta` goes on although another build does the unit again: what the first one
+/// left is still there.
+#[cargo_test]
+fn failure_after_the_metadata_of_what_others_still_read() {
+    publish_chain();
+    let deps = dir("deps");
+    let one = app("one", CHAIN, CHAIN_MAIN);
+    let main = r#"fn main() { println!("{}", leaf::leaf()); }"#;
+    let two = app("two", "leaf = '1.0'", main);
+    two.cargo("fetch").run();
+    let [leaf, mid] = [Halt::after("leaf"), Halt::before("mid")];
+    let build = one.cargo("build --keep-going -j4").plain().deps_dir(&deps);
+    let build = build.halts(&leaf).halts(&mid).fails_after("leaf").spawn();
+    for halt in [&leaf, &mid] {
+        halt.wait();
+    }
+    leaf.end();
+    // Waits until it has failed.
+    two.cargo("build").deps_dir(&deps).run();
+    assert_eq!(two.says(), "leaf 1");
+    mid.end();
+    let report = build.fails();
+    assert_eq!(
+        report.stderr.matches("could not compile").count(),
+        1,
+        "{report}"
+    );
 }
 
 /// The same, but what is compiled next is something else: what was compiled against the first is of no use.

@@ -165,49 +165,56 @@ fn is_process_name(name: &OsStr) -> bool {
     parts.clone().count() == 3 && { parts }.all(is_number)
 }
 
-/// Beside a variant's directory: the path of whoever it is kept for.
-const USER: &str = "used-by";
-
-/// Who has something that was made with the unit in `dir`, which has no record.
+/// Who has something that was made with the unit in `dir`, which has no record. That is a file beside it with
+/// their path.
 #[derive(Debug, PartialEq)]
 pub(crate) enum User {
     Nobody,
     This,
     Other,
+    /// This or another one, for whom it was only left where it is.
+    OfTheLeft,
 }
 
 impl User {
+    /// The file if it is to be built in the same place again.
+    pub(crate) const KEPT: &str = "used-by";
+    /// The file if it is not.
+    pub(crate) const LEFT: &str = "left-to";
+
     /// Whether it is `this`, or another one.
     pub(crate) fn of(dir: &Path, this: &Path) -> User {
-        let Ok(text) = read_file(&dir.with_extension(USER)) else {
-            return User::Nobody;
+        let user = |kind: &str| {
+            let text = read_file(&dir.with_extension(kind)).ok()?;
+            let user = PathBuf::from(String::from_utf8(text).ok()?);
+            match user.symlink_metadata() {
+                Err(error) if error.kind() == ErrorKind::NotFound && user != this => None,
+                // It may be somewhere where others can't look.
+                _ => Some(user),
+            }
         };
-        let Ok(user) = String::from_utf8(text) else {
-            return User::Nobody;
-        };
-        let user = Path::new(&user);
-        if user == this {
-            return User::This;
+        if user(User::LEFT).is_some() {
+            return User::OfTheLeft;
         }
-        match user.symlink_metadata() {
-            Err(error) if error.kind() == ErrorKind::NotFound => User::Nobody,
-            // It may be somewhere where others can't look.
-            _ => User::Other,
+        match user(User::KEPT) {
+            None => User::Nobody,
+            Some(user) if user == this => User::This,
+            Some(_) => User::Other,
         }
     }
 
     /// Notes that `user` is one.
-    pub(crate) fn note(dir: &Path, user: &Path) -> io::Result<()> {
+    pub(crate) fn note(dir: &Path, user: &Path, kind: &str) -> io::Result<()> {
         let (Some(user), Some(parent)) = (user.to_str(), dir.parent()) else {
             // A path that is no text is that of no target directory: rustc refuses it.
             return Ok(());
         };
-        let path = dir.with_extension(USER);
+        let path = dir.with_extension(kind);
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         write_by_rename(parent, &name, user.as_bytes())
     }
 
-    pub(crate) fn forget(dir: &Path) {
-        let _ = fs::remove_file(dir.with_extension(USER));
+    pub(crate) fn forget(dir: &Path, kind: &str) -> io::Result<()> {
+        fs::remove_file(dir.with_extension(kind))
     }
 }

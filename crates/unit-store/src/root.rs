@@ -68,7 +68,19 @@ impl Begun {
     ///
     /// The root can't be written.
     pub fn keep_for(&self, user: &Path) -> Result<(), WriteError> {
-        User::note(&self.dir, user).map_err(WriteError::new(&self.dir))
+        User::note(&self.dir, user, User::KEPT).map_err(WriteError::new(&self.dir))
+    }
+
+    /// The same, but it is not taken again: what `user` begins next may be for all.
+    ///
+    /// # Errors
+    ///
+    /// The root can't be written.
+    pub fn leave_to(&self, user: &Path) -> Result<(), WriteError> {
+        // In this order, so that there is one of them at any time.
+        User::note(&self.dir, user, User::LEFT)
+            .and_then(|()| User::forget(&self.dir, User::KEPT))
+            .map_err(WriteError::new(&self.dir))
     }
 }
 
@@ -314,7 +326,8 @@ impl Root {
         let present = variants(&key_dir);
         let is_for_users = self.count(name, key) == 0
             && (present.iter())
-                .any(|number| User::of(&key_dir.join(number.to_string()), user) != User::Nobody);
+                .map(|number| User::of(&key_dir.join(number.to_string()), user))
+                .any(|of| matches!(of, User::This | User::Other));
         let mut garbage: Vec<PathBuf> = Vec::new();
         if locking {
             let dirs = present
@@ -325,9 +338,11 @@ impl Root {
 
         let mut begun = None;
         let mut is_kept = |dir: &PathBuf| match User::of(dir, user) {
+            _ if is_link(dir) => Ok(false),
             User::Nobody => Ok(false),
-            User::Other => Ok(!is_link(dir)),
-            User::This if begun.is_some() || is_link(dir) => Ok(false),
+            User::Other | User::OfTheLeft => Ok(true),
+            // There are several if they were built at once.
+            User::This if begun.is_some() => Ok(true),
             User::This => {
                 begun = mark(dir)?.map(|mark| Begun {
                     dir: dir.clone(),
@@ -343,7 +358,9 @@ impl Root {
             if !is_kept(&dir)? {
                 // What can't be removed does no harm.
                 let _ = fs::remove_dir_all(&dir);
-                User::forget(&dir);
+                for kind in [User::KEPT, User::LEFT] {
+                    let _ = User::forget(&dir, kind);
+                }
             }
         }
         if let Some(begun) = begun {
@@ -376,12 +393,13 @@ impl Root {
     /// well.
     fn is_garbage(&self, dir: &Path, key: Key) -> bool {
         use RecordError::{Foreign, Output, Parse};
+        // In this order: whoever is at it writes the record first and removes the mark then.
         !is_link(dir)
+            && !Mark::is_on(&self.path, dir)
             && matches!(
                 Record::read(dir, key),
                 Ok(None) | Err(Parse(_) | Foreign(_) | Output { .. })
             )
-            && !Mark::is_on(&self.path, dir)
     }
 
     /// How many finished variants of `key` there seem to be.

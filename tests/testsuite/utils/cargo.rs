@@ -171,10 +171,13 @@ impl Cargo {
         self.env("CARGO_BUILD_DEPS_TARGET_DIR", dir.as_ref())
     }
 
-    /// Halts when rustc has written everything of a crate, until the test lets it go on.
+    /// Halts at a crate until the test lets it go on.
     pub(crate) fn halts(self, halt: &Halt) -> Cargo {
-        self.env("TESTSUITE_STALL", &halt.crates)
-            .env("TESTSUITE_STALLED", &halt.file)
+        let [crates, file] = match halt.is_before {
+            true => ["TESTSUITE_HOLD", "TESTSUITE_HELD"],
+            false => ["TESTSUITE_STALL", "TESTSUITE_STALLED"],
+        };
+        self.env(crates, &halt.crates).env(file, &halt.file)
     }
 
     /// Makes rustc fail when it has written everything of a crate.
@@ -308,16 +311,27 @@ impl Cargo {
 pub(crate) struct Halt {
     crates: String,
     file: PathBuf,
+    is_before: bool,
 }
 
 impl Halt {
-    /// After each of the crates with these names.
+    /// When rustc has written everything of one of the crates with these names.
     pub(crate) fn after(crates: &str) -> Halt {
+        Halt::at(crates, false)
+    }
+
+    /// When rustc is about to read what one of them needs.
+    pub(crate) fn before(crates: &str) -> Halt {
+        Halt::at(crates, true)
+    }
+
+    fn at(crates: &str, is_before: bool) -> Halt {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
         Halt {
             crates: crates.to_owned(),
             file: paths::root().join(format!("halted-{id}")),
+            is_before,
         }
     }
 

@@ -23,9 +23,9 @@ use crate::util::errors::CargoResult;
 use crate::util::flock::is_on_nfs_mount;
 
 /// Whether this process is a part of the run of a build script, as far as can be told: Cargo sets these
-/// for what it runs.
+/// for it, and not all of them for other programs.
 fn is_in_script(gctx: &GlobalContext) -> bool {
-    ["CARGO", "OUT_DIR"].map(|name| gctx.get_env_os(name).is_some()) == [true; 2]
+    ["CARGO", "HOST", "OUT_DIR"].map(|name| gctx.get_env_os(name).is_some()) == [true; 3]
 }
 
 /// Opens the roots, and selects for every unit of the build what can be taken from them.

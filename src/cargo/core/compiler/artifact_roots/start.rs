@@ -41,6 +41,8 @@ static IN_USE: Mutex<Vec<(Begun, Kept)>> = Mutex::new(Vec::new());
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Kept {
     ForAll,
+    /// It could be, but is where one was that could not.
+    ForProjectOnce,
     /// It is of use to no other project.
     ForProject,
     /// It could not be, this time.
@@ -265,6 +267,11 @@ fn build(build_runner: &BuildRunner<'_, '_>, unit: &Unit, lock: KeyLock) -> Carg
     let is_doubtful =
         !begun.is_new || (runs.iter().chain(&libraries)).any(|dir| is_doubtful_or_in_use(dir));
     let doubtful = is_doubtful.then(|| Doubtful::new(begun.dir.clone()));
+    let is_new = begun.is_new;
+    let unfinished = Unfinished {
+        begun: Some(begun),
+        doubtful,
+    };
     let commit = Commit {
         observer: Observer::new(build_runner, unit, &places),
         unit: describe(unit),
@@ -295,10 +302,10 @@ fn build(build_runner: &BuildRunner<'_, '_>, unit: &Unit, lock: KeyLock) -> Carg
         let finish = Finish {
             commit,
             record,
-            begun,
+            is_new,
             user,
-            _lock: lock,
-            doubtful,
+            lock,
+            unfinished,
         };
         finish.run(state)
     }))
@@ -326,8 +333,41 @@ impl Doubtful {
 
 impl Drop for Doubtful {
     fn drop(&mut self) {
-        // If the unit failed there is something, which is dropped and so not kept.
+        // If the unit failed there is something, which is not kept then.
         drop(self.end());
+    }
+}
+
+/// A directory that is in use until the process ends, unless what is built in it is committed: if that fails, there may be
+/// units that were started with its `.rmeta`.
+struct Unfinished {
+    /// `None` once it is told how it turned out.
+    begun: Option<Begun>,
+    doubtful: Option<Doubtful>,
+}
+
+impl Unfinished {
+    /// Tells how it turned out, and returns what waited for that.
+    fn end(mut self, kept: Kept) -> Vec<Finish> {
+        if kept == Kept::ForAll {
+            self.begun = None;
+        }
+        self.note(kept);
+        self.doubtful.as_ref().map_or(Vec::new(), Doubtful::end)
+    }
+
+    fn note(&mut self, kept: Kept) {
+        if let Some(begun) = self.begun.take() {
+            let mut in_use = IN_USE.lock().unwrap_or_else(PoisonError::into_inner);
+            in_use.push((begun, kept));
+        }
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        // Before the entry in `DOUBTFUL` goes, so that it is never in neither.
+        self.note(Kept::ForBuild);
     }
 }
 
@@ -342,10 +382,10 @@ fn is_doubtful_or_in_use(dir: &Path) -> bool {
 struct Finish {
     commit: Commit,
     record: CargoResult<Result<Record, Kept>>,
-    begun: Begun,
+    is_new: bool,
     user: PathBuf,
-    _lock: Option<KeyLock>,
-    doubtful: Option<Doubtful>,
+    lock: Option<KeyLock>,
+    unfinished: Unfinished,
 }
 
 impl Finish {
@@ -358,7 +398,11 @@ impl Finish {
             let libraries = &finish.commit.libraries;
             let waits_for = libraries.iter().find(|dir| doubtful.contains_key(*dir));
             match waits_for.cloned().and_then(|dir| doubtful.get_mut(&dir)) {
-                Some(waiting) => waiting.push(finish),
+                // It may take a while, and a lock is an open file.
+                Some(waiting) => waiting.push(Finish {
+                    lock: None,
+                    ..finish
+                }),
                 None => {
                     drop(doubtful);
                     all.extend(finish.conclude(state)?);
@@ -370,20 +414,26 @@ impl Finish {
 
     /// Returns what waited for it.
     fn conclude(self, state: &JobState<'_, '_>) -> CargoResult<Vec<Finish>> {
-        let Finish { commit, begun, .. } = self;
+        let Finish {
+            commit,
+            unfinished,
+            lock: _lock,
+            ..
+        } = self;
         let result = self.record.and_then(|record| match record {
-            Ok(record) => commit.commit(&record, begun.is_new),
+            Ok(record) => commit.commit(&record, self.is_new),
             Err(kept) => Ok(kept),
         });
         let kept = *result.as_ref().unwrap_or(&Kept::ForBuild);
-        if kept == Kept::ForProject {
-            // What is linked with it may have its path. If there is no space to say so, it is there
-            // as long as this process lives.
-            let _ = begun.keep_for(&self.user);
-        }
-        if kept != Kept::ForAll {
-            IN_USE.lock().unwrap().push((begun, kept));
-        }
+        // What is linked with it may have its path. If there is no space to say so, it is there as
+        // long as this process lives.
+        let _ = match (kept, &unfinished.begun) {
+            (Kept::ForProject, Some(begun)) => begun.keep_for(&self.user),
+            // To be built for all the next time, in another place.
+            (Kept::ForProjectOnce, Some(begun)) => begun.leave_to(&self.user),
+            _ => Ok(()),
+        };
+        let waited = unfinished.end(kept);
         if let Err(error) = result {
             // The unit can be used in this build all the same.
             state.stderr(format!(
@@ -391,7 +441,7 @@ impl Finish {
                 commit.unit
             ))?;
         }
-        Ok(self.doubtful.map_or(Vec::new(), |doubtful| doubtful.end()))
+        Ok(waited)
     }
 }
 
@@ -574,7 +624,7 @@ impl Commit {
         drop(in_use);
         match kept {
             Some(kept) => return Ok(kept),
-            None if !is_new => return Ok(Kept::ForProject),
+            None if !is_new => return Ok(Kept::ForProjectOnce),
             None => {}
         }
         (self.root).commit(&self.places.unit, record, self.fields.fields())?;
