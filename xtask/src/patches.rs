@@ -301,6 +301,11 @@ fn first_difference(left: &str, right: &str) -> String {
         )
 }
 
+/// The files of upstream that a series touches, `Cargo.lock` aside.
+pub(crate) fn touched_files(series: &Series) -> BTreeSet<String> {
+    Surface::of(series).files
+}
+
 /// How much of upstream a series touches.
 #[derive(Debug, Default, Eq, PartialEq)]
 struct Surface {

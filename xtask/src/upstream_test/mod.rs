@@ -20,31 +20,75 @@ mod suite;
 use std::collections::BTreeSet;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Args;
 
 pub(crate) use self::stand_in::{drop_in as stands_in_for, run as stand_in};
 use self::suite::{Settings, Subject, Suite};
 use crate::build::{self, Profile};
 use crate::libtest::Counts;
+use crate::patches;
 use crate::repo::Repo;
 use crate::rustc;
+use crate::series::Series;
 use crate::shell;
 
-/// The modules of upstream's suite that are about what the patches touch.
-const CORE_MODULES: &[&str] = &[
-    "build",
-    "build_dir",
-    "build_script",
-    "check",
-    "clean",
-    "config",
-    "freshness",
-    "profiles",
-    "run",
-    "rustflags",
-    "test",
+/// For files of upstream, the modules of its suite that are about them.
+const EXERCISED_BY: &[(&str, &[&str])] = &[
+    ("Cargo.toml", &[]),
+    ("src/bin/cargo/cli.rs", &["cargo_command", "version"]),
+    (
+        "src/cargo/core/compiler/build_runner/",
+        &["build", "build_dir", "check", "cross_compile"],
+    ),
+    (
+        "src/cargo/core/compiler/compilation.rs",
+        &["run", "test", "tool_paths"],
+    ),
+    (
+        "src/cargo/core/compiler/custom_build.rs",
+        &["build_script", "metabuild"],
+    ),
+    (
+        "src/cargo/core/compiler/fingerprint/",
+        &["freshness", "freshness_checksum", "dep_info"],
+    ),
+    (
+        "src/cargo/core/compiler/job_queue/",
+        &["build", "cache_messages", "concurrent", "jobserver"],
+    ),
+    (
+        "src/cargo/core/compiler/mod.rs",
+        &[
+            "build",
+            "check",
+            "profiles",
+            "rustc",
+            "rustdoc",
+            "rustflags",
+        ],
+    ),
+    ("src/cargo/core/compiler/output_depinfo.rs", &["dep_info"]),
+    ("src/cargo/core/workspace.rs", &["workspaces"]),
+    ("src/cargo/ops/cargo_clean.rs", &["clean"]),
+    ("src/cargo/ops/cargo_package/", &["package", "publish"]),
+    ("src/cargo/util/context/", &["config"]),
 ];
+
+/// The modules of upstream's suite that are about what the patches touch.
+fn core_modules(touched: &BTreeSet<String>) -> Result<BTreeSet<&'static str>> {
+    let mut modules = BTreeSet::new();
+    for file in touched {
+        let entry = EXERCISED_BY
+            .iter()
+            .find(|(path, _)| file == path || path.ends_with('/') && file.starts_with(path));
+        let (_, names) = entry.with_context(|| {
+            format!("a patch touches `{file}`: say in `EXERCISED_BY` which of upstream's tests are about it")
+        })?;
+        modules.extend(*names);
+    }
+    Ok(modules)
+}
 
 /// The report in this repository.
 const REPORT: &str = "docs/upstream-tests.md";
@@ -79,15 +123,13 @@ impl Options {
         }
     }
 
-    fn filters(&self) -> Vec<String> {
-        if self.core {
-            CORE_MODULES
-                .iter()
-                .map(|name| format!("{name}::"))
-                .collect()
-        } else {
-            self.filters.clone()
+    fn filters(&self, repo: &Repo) -> Result<Vec<String>> {
+        if !self.core {
+            return Ok(self.filters.clone());
         }
+        let series = Series::load(&repo.patches())?;
+        let modules = core_modules(&patches::touched_files(&series))?;
+        Ok(modules.iter().map(|name| format!("{name}::")).collect())
     }
 }
 
@@ -121,7 +163,8 @@ pub(crate) fn compare(repo: &Repo, options: &Options) -> Result<Counts> {
     });
 
     shell::status("Running", "upstream's testsuite with the drop-in");
-    let first = suite.run(drop_in, &options.filters(), &logs.join("drop-in.log"))?;
+    let filters = options.filters(repo)?;
+    let first = suite.run(drop_in, &filters, &logs.join("drop-in.log"))?;
     let mut counts = Counts {
         passed: first.passed.len(),
         failed: 0,
@@ -177,4 +220,30 @@ pub(crate) fn compare(repo: &Repo, options: &Options) -> Result<Counts> {
         }
     }
     Ok(counts)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::core_modules;
+
+    #[test]
+    fn tests_are_chosen_by_what_is_touched() -> anyhow::Result<()> {
+        let touched = |files: &[&str]| -> BTreeSet<String> {
+            files.iter().map(|file| (*file).to_owned()).collect()
+        };
+        let modules = core_modules(&touched(&[
+            "Cargo.toml",
+            "src/cargo/ops/cargo_clean.rs",
+            "src/cargo/core/compiler/fingerprint/mod.rs",
+        ]))?;
+        assert_eq!(
+            modules,
+            ["clean", "dep_info", "freshness", "freshness_checksum"].into()
+        );
+        let error = core_modules(&touched(&["src/cargo/ops/cargo_new.rs"]));
+        assert!(error.is_err_and(|error| error.to_string().contains("cargo_new.rs")));
+        Ok(())
+    }
 }

@@ -136,7 +136,7 @@ impl Comparison {
 pub(super) fn run(repo: &Repo, options: &Options) -> Result<ExitCode> {
     let logs = repo.upstream_test_logs();
     let (logs, drop_in) = (logs.as_path(), repo.drop_in());
-    let filters = options.filters();
+    let filters = options.filters(repo)?;
     let stock = match options.compare {
         true => Some((build::stock(repo)?, Suite::of_stock(repo)?)),
         false => None,
