@@ -57,7 +57,7 @@ pub(crate) struct Options {
 pub(crate) fn run(repo: &Repo, options: &Options) -> Result<()> {
     let drop_in = build::drop_in(repo, options.cargo.as_deref())?;
     let base = repo.base()?;
-    let stock = ("stock", OsString::from(rustc::stock_cargo(&base)?));
+    let stock = ("stock", OsString::from(build::reference(repo)?));
     let drop_in = ("the drop-in", OsString::from(drop_in));
     let rustc = rustc::base_program(&base, "rustc")?;
     let host = Rustc::query()?.host;

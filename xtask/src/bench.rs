@@ -84,7 +84,7 @@ fn plain(repo: &Repo, pairs: u32) -> Result<()> {
     let bench = repo.root().join("target").join("bench").join("plain");
     let (project, target) = (bench.join("project"), bench.join("target"));
     upstream::copy(&repo.base_dir(), &project)?;
-    let source = project.join("src").join("lib.rs");
+    let source = project.join("lib.rs");
     let call = |cargo: &Path, arguments: &[&str]| -> Result<Duration> {
         let mut command = shell::command(cargo, &project);
         for name in sample::OURS {

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use crate::git::Git;
 use crate::preflight::{self, OpenSsl};
 use crate::repo::Repo;
+use crate::rustc;
 use crate::setup::{self, UPSTREAM};
 use crate::shell::{self, CommandExt};
 
@@ -90,6 +91,15 @@ pub(crate) fn stock(repo: &Repo) -> Result<PathBuf> {
         &binary,
     )?;
     Ok(binary)
+}
+
+/// The Cargo to compare with: that of the release's toolchain. For a release that is newer than the toolchain in use, one
+/// that is built from the unpatched crate.
+pub(crate) fn reference(repo: &Repo) -> Result<PathBuf> {
+    match rustc::stock_cargo(&repo.base()?) {
+        Err(_) if !repo.is_default() => stock(repo),
+        found => found,
+    }
 }
 
 /// The unpatched crate, in a work tree of its own.

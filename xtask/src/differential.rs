@@ -174,7 +174,7 @@ impl Comparison {
         Ok(Self {
             dir: repo.root().join("target").join("differential"),
             drop_in,
-            stock: rustc::stock_cargo(&base)?,
+            stock: build::reference(repo)?,
             rustc: rustc::base_program(&base, "rustc")?,
             host: Rustc::query()?.host,
             rust: base.rust,

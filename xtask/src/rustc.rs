@@ -51,8 +51,10 @@ pub(crate) fn base_sysroot(base: &Base) -> Result<PathBuf> {
         return Ok(PathBuf::from(path.trim_end()));
     }
     let found = Rustc::query()?.release;
+    // One that is older than the release, but new enough for its Cargo, will do for a trial.
+    let trial = numbers(&base.rust_version)..numbers(&base.rust);
     ensure!(
-        found == base.rust,
+        found == base.rust || trial.contains(&numbers(&found)),
         "this needs Rust {0}, but `rustc` is {found}: with rustup, run `rustup toolchain install {0}`",
         base.rust
     );

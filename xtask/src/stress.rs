@@ -93,7 +93,7 @@ pub(crate) fn run(repo: &Repo, options: &Options) -> Result<()> {
         },
         Way {
             name: format!("{count} at once, stock, a target dir each"),
-            cargo: rustc::stock_cargo(&base)?.into(),
+            cargo: build::reference(repo)?.into(),
             has_deps_dir: false,
             at_once: true,
         },

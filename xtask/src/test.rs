@@ -22,6 +22,9 @@ use crate::upstream_test;
 /// Where our tests find the binary to test.
 pub(crate) const TEST_CARGO: &str = "CARGO_ROOTS_TEST_CARGO";
 
+/// And what to hold it against.
+const TEST_STOCK: &str = "CARGO_ROOTS_TEST_STOCK";
+
 /// The package with our tests over the drop-in.
 pub(crate) const TESTSUITE: &str = "testsuite";
 
@@ -90,7 +93,8 @@ impl Suite {
                 let mut cargo = shell::cargo(repo.root());
                 cargo
                     .args(["test", "--package", TESTSUITE])
-                    .env(TEST_CARGO, repo.drop_in());
+                    .env(TEST_CARGO, repo.drop_in())
+                    .env(TEST_STOCK, build::reference(repo)?);
                 return Ok(Verdict::Counted(count(cargo)?));
             }
             Self::Differential => return Ok(Verdict::Counted(differential::test(repo)?)),

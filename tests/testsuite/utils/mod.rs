@@ -47,9 +47,12 @@ pub(crate) fn cargo_exe() -> &'static Path {
     })
 }
 
-/// The toolchain's own cargo.
+/// Stock Cargo of the same release: the toolchain's own, unless that is another one.
 pub(crate) fn stock_cargo() -> PathBuf {
-    toolchain_bin().join(format!("cargo{}", env::consts::EXE_SUFFIX))
+    env::var_os("CARGO_ROOTS_TEST_STOCK").map_or_else(
+        || toolchain_bin().join(format!("cargo{}", env::consts::EXE_SUFFIX)),
+        PathBuf::from,
+    )
 }
 
 /// Where the active toolchain's programs are, as opposed to rustup's proxies for them.

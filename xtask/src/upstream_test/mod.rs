@@ -29,7 +29,6 @@ use crate::build::{self, Profile};
 use crate::libtest::Counts;
 use crate::patches;
 use crate::repo::Repo;
-use crate::rustc;
 use crate::series::Series;
 use crate::shell;
 
@@ -153,7 +152,7 @@ pub(crate) fn run(repo: &Repo, options: &Options) -> Result<ExitCode> {
 pub(crate) fn compare(repo: &Repo, options: &Options) -> Result<Counts> {
     let logs = repo.upstream_test_logs();
     shell::create_dir(&logs)?;
-    let stock = rustc::stock_cargo(&repo.base()?)?;
+    let stock = build::reference(repo)?;
 
     let suite = Suite::of_drop_in(repo)?;
     let drop_in = repo.drop_in();
