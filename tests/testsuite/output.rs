@@ -1,6 +1,10 @@
 //! What a user sees: `-v` lines, the closing line and JSON messages.
 
-use cargo_test_support::{prelude::*, str};
+use std::fs;
+use std::path::Path;
+
+use cargo_test_support::registry::Package;
+use cargo_test_support::{prelude::*, rustc_host, str};
 use serde_json::Value;
 
 use crate::utils::cargo::Cargo;
@@ -8,7 +12,7 @@ use crate::utils::packages::{
     CHAIN, CHAIN_MAIN, GRAPH, GRAPH_MAIN, GRAPH_UNITS, chain_root, graph_root, package,
     publish_chain, scripted,
 };
-use crate::utils::tree::cp;
+use crate::utils::tree::{cp, packages_in, units_of};
 use crate::utils::{ProjectExt, app, dir};
 
 /// The numbers of the closing line: units that were reused and units that were compiled.
@@ -82,57 +86,156 @@ fn missed(stderr: &str) -> Vec<&str> {
     missed
 }
 
+/// `low` with a feature and a variable, `high` over it, `higher` over that.
+fn publish_to_be_missed() {
+    let variable = r#"println!("cargo::rerun-if-env-changed=FLAVOUR");"#;
+    scripted("low", variable, "pub fn low() {}")
+        .feature("more", &[])
+        .feature("most", &["more"])
+        .publish();
+    for (name, over) in [("high", "low"), ("higher", "high")] {
+        package(name)
+            .dep(over, "1.0")
+            .file("src/lib.rs", "")
+            .publish();
+    }
+}
+
+/// What `-v` says of a build of `dependencies` with what is in `root`.
+fn missed_by(root: &Path, dependencies: &str, set: impl Fn(Cargo) -> Cargo) -> Vec<String> {
+    let app = app("app", dependencies, "fn main() {}");
+    let build = || set(app.cargo("build -v").plain().roots([root])).run();
+    let report = build();
+    let lines = missed(&report.stderr).into_iter().map(str::to_owned);
+    let lines = lines.collect();
+    // What was not compiled was not missed.
+    assert_eq!(missed(&build().stderr), [] as [&str; 0]);
+    app.forget();
+    fs::remove_dir_all(app.root()).unwrap();
+    lines
+}
+
+const HIGHER: &str = "higher = '1.0'";
+
+/// Each reason is told once, with how many are compiled for no other.
 #[cargo_test]
 fn missed_lines() {
-    let variable = r#"println!("cargo::rerun-if-env-changed=FLAVOUR");"#;
-    scripted("flavoured", variable, "").publish();
-    let root = chain_root("root");
-    let filler = app("filler", "flavoured = '1.0'", "fn main() {}");
+    publish_to_be_missed();
+    let root = dir("root");
+    let filler = app("filler", HIGHER, "fn main() {}");
     filler.cargo("build").deps_dir(&root).run();
     package("stranger").publish();
     let place = root.display();
+    let with = |more: &str| format!("{HIGHER}\n{more}");
+    let all = |set: fn(Cargo) -> Cargo| missed_by(&root, HIGHER, set);
 
-    let app = app(
-        "app",
-        "mid = '1.0'\nflavoured = '1.0'\nstranger = '1.0'",
-        "fn main() {}",
+    let expected = format!(
+        "low v1.0.0 (build script run): {place} has it with another value of `FLAVOUR`; and 3 units that depend on it"
     );
-    let report = app
-        .cargo("build -v")
-        .plain()
-        .roots([&root])
-        .env("FLAVOUR", "sweet")
-        .run();
+    assert_eq!(all(|cargo| cargo.env("FLAVOUR", "sweet")), [expected]);
+
+    let dependencies = with("low = { version = '1.0', features = ['most'] }\nstranger = '1.0'");
+    let expected = [
+        format!(
+            "low v1.0.0: {place} has it with features [], wanted [more, most]; and 2 units that depend on it"
+        ),
+        "stranger v1.0.0: no root has this package".to_owned(),
+    ];
+    assert_eq!(missed_by(&root, &dependencies, |cargo| cargo), expected);
+
+    // What is wrong with all is told of all at once.
+    let names = "high v1.0.0, higher v1.0.0, low v1.0.0";
     assert_eq!(
-        missed(&report.stderr),
+        all(|cargo| cargo.env("RUSTFLAGS", "--cfg it")),
+        [format!(
+            "{names}: {place} has them with rustflags [], wanted [--cfg, it]"
+        )]
+    );
+    let expected =
+        format!("{names}: {place} has them compiled for the host, wanted for `--target`");
+    let found = all(|cargo| cargo.env("CARGO_BUILD_TARGET", rustc_host()));
+    assert!(found.contains(&expected), "{found:?}");
+    let expected = format!("{names}: {place} has them with opt-level 0, wanted 2");
+    let found = all(|cargo| cargo.env("CARGO_PROFILE_DEV_OPT_LEVEL", "2"));
+    assert!(found.contains(&expected), "{found:?}");
+
+    let app = app("checked", HIGHER, "fn main() {}");
+    let report = app.cargo("check -v").plain().roots([&root]).run();
+    let expected = format!("{names}: {place} has them for `cargo build`, wanted for `cargo check`");
+    assert_eq!(missed(&report.stderr), [expected]);
+}
+
+/// A root that has what is asked for in other versions, of itself and of what it depends on.
+#[cargo_test]
+fn missed_lines_of_other_versions() {
+    publish_to_be_missed();
+    package("pinned").dep("low", "1").publish();
+    let root = dir("root");
+    let filler = app("filler", "higher = '1.0'\npinned = '1.0'", "fn main() {}");
+    filler.cargo("build").deps_dir(&root).run();
+    Package::new("low", "1.5.0").publish();
+    package("higher-2").publish();
+    let other = app("other", "low = '1.5'", "fn main() {}");
+    other.cargo("build").deps_dir(&root).run();
+    Package::new("high", "1.1.0").dep("low", "1.0").publish();
+    let place = root.display();
+    assert_eq!(
+        missed_by(&root, "pinned = '1.0'\nhigh = '1.0'", |cargo| cargo),
         [
-            format!(
-                "flavoured v1.0.0 (build script run): {place} has it with another value of `FLAVOUR`"
-            ),
-            format!("flavoured v1.0.0: {place} has it made against another build of `flavoured`"),
-            "stranger v1.0.0: no root has this package".to_owned(),
+            format!("high v1.1.0: {place} has high v1.0.0"),
+            format!("pinned v1.0.0: {place} has it made against low v1.0.0, wanted low v1.5.0"),
         ]
     );
-    let again = app
-        .cargo("build -v")
-        .plain()
-        .roots([&root])
-        .env("FLAVOUR", "sweet")
-        .run();
-    assert_eq!(missed(&again.stderr), [] as [&str; 0]);
+}
 
-    let report = app.cargo("check -v").plain().roots([&root]).run();
-    let leaf = format!("leaf v1.0.0 (check): {place} has other units of this package only");
-    assert!(missed(&report.stderr).contains(&leaf.as_str()), "{report}");
+/// A root that another compiler has filled.
+#[cargo_test]
+fn missed_lines_after_an_upgrade() {
+    let root = chain_root("root");
+    let place = root.display();
+    let mut release = String::new();
+    for unit in packages_in(&root)
+        .iter()
+        .flat_map(|name| units_of(&root, name))
+    {
+        let file = unit.join("key.json");
+        let text = fs::read_to_string(&file).unwrap();
+        let (before, rest) = text.split_once("release: ").unwrap();
+        let (found, after) = rest.split_once("\\n").unwrap();
+        release = found.to_owned();
+        fs::write(&file, format!("{before}release: 1.0.0\\n{after}")).unwrap();
+        let key = unit.parent().unwrap();
+        fs::rename(key, key.with_file_name("0".repeat(32))).unwrap();
+    }
+    let expected = format!(
+        "leaf v1.0.0, mid v1.0.0: {place} has them built by rustc 1.0.0, this is {release}"
+    );
+    assert_eq!(missed_by(&root, CHAIN, |cargo| cargo), [expected]);
+}
 
-    let flags = app
-        .cargo("build -v")
-        .plain()
-        .roots([&root])
-        .env("RUSTFLAGS", "--cfg it");
-    let report = flags.run();
-    let leaf = format!("leaf v1.0.0: {place} has it with other `rustflags`");
-    assert!(missed(&report.stderr).contains(&leaf.as_str()), "{report}");
+/// Of many packages, some are named.
+#[cargo_test]
+fn missed_lines_of_many_packages() {
+    let root = chain_root("root");
+    let names = ["a", "b", "c", "d", "e"];
+    for name in names {
+        package(name).publish();
+    }
+    let dependencies = |count: usize| names[..count].iter().map(|it| format!("{it} = '1.0'\n"));
+    for (count, said) in [
+        (1, "a v1.0.0: no root has this package"),
+        (
+            4,
+            "a v1.0.0, b v1.0.0, c v1.0.0, d v1.0.0: no root has these packages",
+        ),
+        (
+            5,
+            "a v1.0.0, b v1.0.0, c v1.0.0 and 2 more packages: no root has these packages",
+        ),
+    ] {
+        let dependencies: String = dependencies(count).collect();
+        assert_eq!(missed_by(&root, &dependencies, |cargo| cargo), [said]);
+    }
 }
 
 #[cargo_test]

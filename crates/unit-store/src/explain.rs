@@ -1,22 +1,39 @@
 //! Why there is no unit of a key: what the units that are there were made of.
+//!
+//! For messages only: this reads what is meant for people, and leaves out what it can't read.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::root::{KEY_FILE, read_file};
-use crate::{KeyBuilder, Root};
+use crate::{Key, KeyBuilder, Root};
 
 /// What keys are made of: the values of each field, several for a list.
 type Fields = BTreeMap<String, Vec<String>>;
 
+/// A field in which two keys differ. Of a list, the first value is its length.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// Name of the field.
+    pub field: String,
+    /// What the key that was found has there.
+    pub found: Vec<String>,
+    /// What the key that was asked for has there.
+    pub wanted: Vec<String>,
+}
+
 impl Root {
-    /// Names of the fields in which the key `wanted` differs from the one that is most like it
-    /// among the keys of the package `name` here that agree in the fields `same`. `None` if there
-    /// is no such key.
-    ///
-    /// For messages only: it reads what is meant for people, and leaves out what it can't read.
-    pub fn nearest(&self, name: &str, wanted: &KeyBuilder, same: &[&str]) -> Option<Vec<String>> {
+    /// In what the key `wanted` differs from the one that is most like it among the keys of the
+    /// package `name` here that agree in the fields `same`. Fields in `derived` follow from others
+    /// and are left out. `None` if there is no such key.
+    pub fn nearest(
+        &self,
+        name: &str,
+        wanted: &KeyBuilder,
+        same: &[&str],
+        derived: &[&str],
+    ) -> Option<Vec<Difference>> {
         let wanted = collect(
             (wanted.fields().iter()).map(|(name, value)| ((*name).to_owned(), value.clone())),
         );
@@ -35,13 +52,39 @@ impl Root {
                 same.iter()
                     .all(|name| fields.get(*name) == wanted.get(*name))
             })
-            .map(|fields| differing(&wanted, &fields))
-            .min_by_key(Vec::len)
+            .map(|fields| differences(&fields, &wanted, derived))
+            // Whatever the order in a directory is.
+            .min_by_key(|differences| (differences.len(), format!("{differences:?}")))
+    }
+
+    /// Names of the directories of a package's versions. `package` is its name.
+    pub fn versions(&self, package: &str) -> Vec<String> {
+        let is_version = |name: &String| {
+            let version = name
+                .strip_prefix(package)
+                .and_then(|it| it.strip_prefix('-'));
+            version.is_some_and(|it| it.starts_with(|first: char| first.is_ascii_digit()))
+        };
+        let mut names: Vec<_> = self.names().filter(is_version).collect();
+        names.sort();
+        names
+    }
+
+    /// Name of the directory of the package that has units of the key that is `key` as text.
+    pub fn name_of(&self, key: &str) -> Option<String> {
+        let dir = Key::dir_name_of(key)?;
+        let mut names = self.names();
+        names.find(|name| self.path().join("units").join(name).join(dir).is_dir())
+    }
+
+    fn names(&self) -> impl Iterator<Item = String> {
+        let dirs = dirs_in(&self.path().join("units"));
+        dirs.filter_map(|dir| Some(dir.file_name()?.to_str()?.to_owned()))
     }
 }
 
 /// The directories in `dir`, but for symbolic links to such.
-fn dirs_in(dir: &Path) -> impl Iterator<Item = PathBuf> {
+fn dirs_in(dir: &Path) -> impl Iterator<Item = PathBuf> + use<> {
     let entries = fs::read_dir(dir).into_iter().flatten().flatten();
     let dirs = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
     dirs.map(|entry| entry.path())
@@ -55,19 +98,26 @@ fn collect(fields: impl IntoIterator<Item = (String, String)>) -> Fields {
     collected
 }
 
-fn differing(a: &Fields, b: &Fields) -> Vec<String> {
-    let mut names: Vec<String> = (a.iter().filter(|(name, value)| b.get(*name) != Some(value)))
-        .chain(b.iter().filter(|(name, _)| !a.contains_key(*name)))
-        .map(|(name, _)| name.clone())
-        .collect();
+fn differences(found: &Fields, wanted: &Fields, derived: &[&str]) -> Vec<Difference> {
+    let of = |fields: &Fields, name: &String| fields.get(name).cloned().unwrap_or_default();
+    let mut names: Vec<_> = found.keys().chain(wanted.keys()).collect();
     names.sort();
+    names.dedup();
     names
+        .into_iter()
+        .filter(|name| !derived.contains(&name.as_str()) && found.get(*name) != wanted.get(*name))
+        .map(|name| Difference {
+            field: name.clone(),
+            found: of(found, name),
+            wanted: of(wanted, name),
+        })
+        .collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Digest, FORMAT, Key, Record};
+    use crate::{Digest, FORMAT, Record};
 
     fn fields(features: &[&str], rustc: &str) -> KeyBuilder {
         let mut builder = KeyBuilder::new();
@@ -76,13 +126,10 @@ mod tests {
         builder
     }
 
-    fn store(root: &Root, fields: &KeyBuilder) {
+    fn store(root: &Root, name: &str, fields: &KeyBuilder) {
         let key: Key = fields.key();
         let lock = root.try_lock(key, true).expect("lock").expect("free");
-        let dir = root
-            .begin("p-1.0.0", key, &lock, root.path())
-            .expect("begin")
-            .dir;
+        let begun = root.begin(name, key, &lock, root.path()).expect("begin");
         let record = Record {
             format: FORMAT,
             key,
@@ -92,23 +139,56 @@ mod tests {
             observed: Vec::new(),
             outputs: Vec::new(),
         };
-        root.commit(&dir, &record, fields.fields()).expect("commit");
+        root.commit(&begun.dir, &record, fields.fields())
+            .expect("commit");
     }
 
     #[test]
     fn the_key_that_is_most_like_it_is_told() {
         let dir = tempfile::tempdir().expect("temp dir");
         let root = Root::create(&dir.path().join("root"), "test").expect("root");
-        assert_eq!(root.nearest("p-1.0.0", &fields(&[], "1"), &["mode"]), None);
-        store(&root, &fields(&["a"], "2"));
-        store(&root, &fields(&["a", "b"], "3"));
+        let nearest = |fields: &KeyBuilder, same: &[&str], derived: &[&str]| {
+            let differences = root.nearest("p-1.0.0", fields, same, derived)?;
+            let texts = differences.iter().map(|it| {
+                format!(
+                    "{} {} {}",
+                    it.field,
+                    it.found.join(","),
+                    it.wanted.join(",")
+                )
+            });
+            Some(texts.collect::<Vec<_>>())
+        };
+        assert_eq!(nearest(&fields(&[], "1"), &["mode"], &[]), None);
+        store(&root, "p-1.0.0", &fields(&["a"], "2"));
+        store(&root, "p-1.0.0", &fields(&["a", "b"], "3"));
         assert_eq!(
-            root.nearest("p-1.0.0", &fields(&["a"], "1"), &["mode"]),
-            Some(vec!["rustc".to_owned()])
+            nearest(&fields(&["a"], "1"), &["mode"], &[]),
+            Some(vec!["rustc 2 1".to_owned()])
         );
         assert_eq!(
-            root.nearest("p-1.0.0", &fields(&["b"], "3"), &["rustc"]),
-            Some(vec!["features".to_owned()])
+            nearest(&fields(&["b"], "3"), &["rustc"], &[]),
+            Some(vec!["features 2,a,b 1,b".to_owned()])
         );
+        assert_eq!(
+            nearest(&fields(&["a"], "1"), &[], &["rustc"]),
+            Some(Vec::new())
+        );
+    }
+
+    #[test]
+    fn packages_are_found_by_name_and_by_key() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let root = Root::create(&dir.path().join("root"), "test").expect("root");
+        let unit = fields(&[], "1");
+        let other = KeyBuilder::new();
+        for name in ["p-1.0.0", "p-2.0.0-pre", "p-sys-1.0.0"] {
+            store(&root, name, &other);
+        }
+        store(&root, "q-1.0.0", &unit);
+        assert_eq!(root.versions("p"), ["p-1.0.0", "p-2.0.0-pre"]);
+        let key = unit.key().to_string();
+        assert_eq!(root.name_of(&key).as_deref(), Some("q-1.0.0"));
+        assert_eq!(root.name_of("../.."), None);
     }
 }

@@ -11,14 +11,23 @@ use crate::{Digest, FORMAT};
 #[serde(transparent)]
 pub struct Key(Digest);
 
+/// Digits of a key that name its directory.
+const DIR_NAME_LENGTH: usize = 32;
+
 impl Key {
     /// Name of the key's directory: its first 128 bits, which is far beyond accidental
     /// collisions and leaves room in the path lengths that some systems allow. The record has the
     /// whole key, and a reader compares it.
     pub fn dir_name(&self) -> String {
         let mut name = self.0.to_string();
-        name.truncate(32);
+        name.truncate(DIR_NAME_LENGTH);
         name
+    }
+
+    /// The same of a key that was written as text. `None` if it is no such text.
+    pub(crate) fn dir_name_of(text: &str) -> Option<&str> {
+        let is_hex = text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        text.get(..DIR_NAME_LENGTH).filter(|_| is_hex)
     }
 
     /// The key's bytes.

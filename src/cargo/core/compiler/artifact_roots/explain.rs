@@ -1,10 +1,17 @@
-//! Why a unit was compiled although there are roots.
+//! Why units were compiled although there are roots.
+//!
+//! Most units are compiled only because another one was that they depend on. So units are grouped by
+//! cause, and each cause is told once, when the first unit of its group is compiled.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
 
 use itertools::Itertools as _;
-use unit_store::{Observed, Root, World};
+use semver::Version;
+use unit_store::{Difference, Observed, Root, World};
 
 use super::plan::directory_name;
-use super::{Inner, Source, sources, target_dir};
+use super::{Inner, Source, State, describe, sources, target_dir};
 use crate::core::compiler::{BuildRunner, Unit};
 
 /// Fields in which a unit must agree with the one that is asked for, to be worth a comparison.
@@ -13,29 +20,185 @@ const SAME: &[&str] = &["target-kind", "target-name", "mode"];
 /// Fields that follow from others, or mean nothing to people.
 const DERIVED: &[&str] = &["metadata", "unit-id", "cfg", "target"];
 
-/// Says why no root had `unit`, nearest candidate first.
-pub(super) fn why(inner: &Inner, build_runner: &BuildRunner<'_, '_>, unit: &Unit) -> String {
-    let roots = || {
-        inner.sources.iter().filter_map(|source| match source {
+/// Fields that are lists.
+const LISTS: &[&str] = &[
+    "declared-features",
+    "deployment-target",
+    "extra-args",
+    "features",
+    "lints",
+    "profile-rustflags",
+    "rustflags",
+];
+
+/// Fields whose values are digests, or long. Of interest if there is nothing else.
+const OPAQUE: &[&str] = &[
+    "compile-target-spec",
+    "env",
+    "hints",
+    "lto",
+    "rust-target-path",
+    "unstable",
+];
+
+/// Between a root and what it has.
+const IT: &str = " has it ";
+
+/// Why units were compiled.
+pub(super) struct Causes {
+    of: HashMap<Unit, usize>,
+    lines: Vec<Line>,
+    told: RefCell<HashSet<usize>>,
+}
+
+/// How many packages a line names.
+const NAMED: usize = 3;
+
+/// What is said of the units that have the same reason.
+struct Line {
+    units: Vec<Unit>,
+    reason: String,
+    /// How many others are compiled for no other reason.
+    dependents: usize,
+}
+
+enum Reason {
+    /// Said of the unit.
+    Own(String),
+    /// This one was.
+    Dependency(Unit),
+}
+
+impl Causes {
+    /// Finds them for all units that no root had.
+    pub fn of(inner: &Inner, build_runner: &BuildRunner<'_, '_>) -> Causes {
+        let mut causes = Causes {
+            of: HashMap::new(),
+            lines: Vec::new(),
+            told: Default::default(),
+        };
+        for unit in &inner.order {
+            if matches!(inner.entries[unit].state, State::Reused { .. }) {
+                continue;
+            }
+            let cause = match reason(inner, build_runner, unit) {
+                Reason::Dependency(dependency) => {
+                    let cause = causes.of[&dependency];
+                    causes.lines[cause].dependents += 1;
+                    cause
+                }
+                Reason::Own(reason) => {
+                    match causes.lines.iter().position(|line| line.reason == reason) {
+                        Some(cause) => {
+                            causes.lines[cause].units.push(unit.clone());
+                            cause
+                        }
+                        None => {
+                            causes.lines.push(Line {
+                                units: vec![unit.clone()],
+                                reason,
+                                dependents: 0,
+                            });
+                            causes.lines.len() - 1
+                        }
+                    }
+                }
+            };
+            causes.of.insert(unit.clone(), cause);
+        }
+        causes
+    }
+
+    /// What to say when `unit` is compiled. `None` if it was said already.
+    pub fn tell(&self, unit: &Unit) -> Option<String> {
+        let cause = *self.of.get(unit)?;
+        if !self.told.borrow_mut().insert(cause) {
+            return None;
+        }
+        let line = &self.lines[cause];
+        let packages = (line.units.iter())
+            .map(|unit| package_name(&directory_name(unit)))
+            .sorted()
+            .dedup()
+            .collect_vec();
+        let more = packages.len().saturating_sub(NAMED);
+        let names = match &line.units[..] {
+            [unit] => describe(unit),
+            _ if more < 2 => packages.join(", "),
+            _ => format!("{} and {more} more packages", packages[..NAMED].join(", ")),
+        };
+        let reason = match packages.len() {
+            1 => line.reason.clone(),
+            _ => (line.reason)
+                .replace(IT, " has them ")
+                .replace("this package", "these packages")
+                .replace("no build of it", "no build of them"),
+        };
+        let rest = match line.dependents {
+            0 => String::new(),
+            1 => "; and 1 unit that depends on it".to_owned(),
+            count => format!("; and {count} units that depend on it"),
+        };
+        Some(format!("{names}: {reason}{rest}"))
+    }
+}
+
+/// Whether no root had `unit`.
+fn is_missing(inner: &Inner, unit: &Unit) -> bool {
+    !matches!(inner.entries[unit].state, State::Reused { .. })
+}
+
+/// Why no root had `unit`, nearest candidate first.
+fn reason(inner: &Inner, build_runner: &BuildRunner<'_, '_>, unit: &Unit) -> Reason {
+    let roots: Vec<&Root> = (inner.sources.iter())
+        .filter_map(|source| match source {
             Source::Root(root) => Some(root),
             Source::TargetDir(_) => None,
         })
-    };
-    roots()
-        .find_map(|root| why_not_this(inner, build_runner, unit, root))
-        .or_else(|| roots().find_map(|root| nearest(inner, unit, root)))
+        .collect();
+    let not_this = (roots.iter()).find_map(|root| why_not_this(inner, build_runner, unit, root));
+    if let Some(reason) = not_this {
+        return reason;
+    }
+    let name = directory_name(unit);
+    let fields = &inner.entries[unit].fields;
+    let nearest = (roots.iter())
+        .filter_map(|root| Some((root, root.nearest(&name, fields, SAME, DERIVED)?)))
+        .min_by_key(|(_, differences)| differences.len());
+    if let Some((root, differences)) = nearest {
+        return difference(inner, build_runner, unit, root, differences);
+    }
+    // Such as what was built, while it is to be checked.
+    let for_another_command = (roots.iter()).find_map(|root| {
+        let differences = root.nearest(&name, fields, &SAME[..2], DERIVED)?;
+        let mode = differences.iter().find(|it| it.field == "mode")?;
+        let [found, wanted] = [&mode.found, &mode.wanted].map(|it| it.join(""));
+        let is_command = |mode: &str| ["build", "check"].contains(&mode);
+        (is_command(&found) && is_command(&wanted)).then(|| {
+            let place = root.path().display();
+            format!("{place}{IT}for `cargo {found}`, wanted for `cargo {wanted}`")
+        })
+    });
+    let has_others = |root: &&&Root| root.nearest(&name, fields, &[], &[]).is_some();
+    let reason = for_another_command
         .or_else(|| {
-            let fields = &inner.entries[unit].fields;
-            let has_others =
-                |root: &&Root| root.nearest(&directory_name(unit), fields, &[]).is_some();
-            let root = roots().find(has_others)?.path().display();
-            Some(format!("{root} has other units of this package only"))
+            let place = roots.iter().find(has_others)?.path().display();
+            Some(format!("{place} has other units of this package only"))
         })
         .or_else(|| {
             let dir = target_dir::with_builds_of(inner, &unit.pkg)?.display();
             Some(format!("{dir} has no build of it that fits"))
         })
-        .unwrap_or_else(|| "no root has this package".to_owned())
+        .or_else(|| {
+            roots.iter().find_map(|root| {
+                let package = unit.pkg.name();
+                let versions = root.versions(&package);
+                let names = versions.iter().map(|name| package_name(name)).join(", ");
+                let has = format!("{} has {names}", root.path().display());
+                (!versions.is_empty()).then_some(has)
+            })
+        });
+    Reason::Own(reason.unwrap_or_else(|| "no root has this package".to_owned()))
 }
 
 /// Why the builds with the right key that `root` has could not be taken.
@@ -44,7 +207,7 @@ fn why_not_this(
     build_runner: &BuildRunner<'_, '_>,
     unit: &Unit,
     root: &Root,
-) -> Option<String> {
+) -> Option<Reason> {
     let (candidates, _) = root.candidates(&directory_name(unit), inner.entries[unit].key);
     let var = (inner.environment).of(&unit.pkg, build_runner.is_primary_package(unit));
     let world = World {
@@ -54,16 +217,17 @@ fn why_not_this(
     };
     let mut files = Default::default();
     let built = match &inner.entries[unit].state {
-        super::State::Built { places, .. } => Some(&places.unit),
+        State::Built { places, .. } => Some(&places.unit),
         _ => None,
     };
+    let mut missing = None;
     let reasons = (candidates
         .iter()
         .filter(|candidate| Some(&candidate.dir) != built))
-    .map(|candidate| {
+    .filter_map(|candidate| {
         let changed = (candidate.record.observed.iter())
             .find(|input| !input.holds(&candidate.dir, &world, &mut files));
-        match changed {
+        Some(match changed {
             Some(Observed::Env { name, .. }) => format!("with another value of `{name}`"),
             Some(Observed::File { path, .. }) => {
                 format!("with other contents of `{}`", path.display())
@@ -73,7 +237,7 @@ fn why_not_this(
                 format!("with its path in it, which was `{}`", path.display())
             }
             Some(Observed::Dependency { .. }) | None => {
-                let missing = (build_runner.unit_deps(unit).iter())
+                let others = (build_runner.unit_deps(unit).iter())
                     .map(|dependency| &dependency.unit)
                     .filter(|dependency| {
                         let key = inner.entries[*dependency].key;
@@ -83,35 +247,167 @@ fn why_not_this(
                         };
                         !(inner.reused_identity(dependency)).is_some_and(is_this)
                     })
+                    .collect_vec();
+                if let Some(dependency) = others.iter().find(|it| is_missing(inner, it)) {
+                    missing = Some((*dependency).clone());
+                    return None;
+                }
+                if others.is_empty() {
+                    return Some("bound to another place of its build script's output".to_owned());
+                }
+                let names = (others.iter())
                     .map(|dependency| format!("`{}`", dependency.pkg.name()))
                     .sorted()
-                    .dedup()
-                    .collect_vec();
-                if missing.is_empty() {
-                    "bound to another place of its build script's output".to_owned()
-                } else {
-                    format!(
-                        "made against another build of {}",
-                        missing.iter().format(", ")
-                    )
-                }
+                    .dedup();
+                format!("made against another build of {}", names.format(", "))
             }
-        }
+        })
     });
-    let reason = reasons.sorted().next()?;
-    Some(format!("{} has it {reason}", root.path().display()))
+    let reason = reasons.sorted().next();
+    // There is more to learn from what it depends on.
+    if let Some(dependency) = missing {
+        return Some(Reason::Dependency(dependency));
+    }
+    Some(Reason::Own(format!(
+        "{}{IT}{}",
+        root.path().display(),
+        reason?
+    )))
 }
 
-/// What the unit in `root` that is most like `unit` was made of.
-fn nearest(inner: &Inner, unit: &Unit, root: &Root) -> Option<String> {
-    let mut names = root.nearest(&directory_name(unit), &inner.entries[unit].fields, SAME)?;
-    names.retain(|name| !DERIVED.contains(&name.as_str()));
-    if names.is_empty() {
-        return None;
+/// In what the unit in `root` that is most like `unit` differs.
+fn difference(
+    inner: &Inner,
+    build_runner: &BuildRunner<'_, '_>,
+    unit: &Unit,
+    root: &Root,
+    differences: Vec<Difference>,
+) -> Reason {
+    let place = root.path().display();
+    let own = (differences.iter())
+        .filter(|it| it.field != "dependencies")
+        .collect_vec();
+    let is_opaque = |it: &&Difference| OPAQUE.contains(&it.field.as_str());
+    let (opaque, plain): (Vec<_>, Vec<_>) = own.into_iter().partition(is_opaque);
+    let own = if plain.is_empty() { opaque } else { plain };
+    let own = own.into_iter().map(say).collect_vec();
+    if own.is_empty() {
+        return match dependency(inner, build_runner, unit, root, &differences) {
+            Ok(dependency) => Reason::Dependency(dependency),
+            Err(text) => Reason::Own(format!("{place}{IT}{text}")),
+        };
     }
-    let names = names.iter().map(|name| format!("`{name}`")).format(", ");
-    Some(format!(
-        "{} has it with other {names}",
-        root.path().display()
-    ))
+    Reason::Own(format!("{place}{IT}{}", own.join("; ")))
+}
+
+/// Of a unit that is to be made against other dependencies than the one in `root`: one that is
+/// missing itself, or else what is different.
+fn dependency(
+    inner: &Inner,
+    build_runner: &BuildRunner<'_, '_>,
+    unit: &Unit,
+    root: &Root,
+    differences: &[Difference],
+) -> Result<Unit, String> {
+    // Each starts with the key and the name that the dependency goes by.
+    let edges = |difference: &Difference, of: fn(&Difference) -> &Vec<String>| {
+        let edges = of(difference).iter().skip(1);
+        let edges = edges.filter_map(|edge| edge.split(' ').next().map(str::to_owned));
+        edges.collect::<HashSet<_>>()
+    };
+    let (mut found, mut wanted) = (HashSet::new(), HashSet::new());
+    for difference in differences {
+        found.extend(edges(difference, |it| &it.found));
+        wanted.extend(edges(difference, |it| &it.wanted));
+    }
+    let new = (build_runner.unit_deps(unit).iter())
+        .map(|dependency| &dependency.unit)
+        .filter(|dependency| {
+            let key = inner.entries[*dependency].key.to_string();
+            wanted.contains(&key) && !found.contains(&key)
+        })
+        .collect_vec();
+    if let Some(missing) = new.iter().find(|it| is_missing(inner, it)) {
+        return Ok((*missing).clone());
+    }
+    let old = (found.difference(&wanted))
+        .filter_map(|key| Some(package_name(&root.name_of(key)?)))
+        .sorted()
+        .dedup()
+        .join(", ");
+    let new = (new.iter())
+        .map(|it| package_name(&directory_name(it)))
+        .sorted()
+        .dedup()
+        .join(", ");
+    Err(match (old.is_empty(), new.is_empty()) {
+        (false, false) if old != new => format!("made against {old}, wanted {new}"),
+        (_, false) => format!("made against another build of {new}"),
+        (_, true) => format!("made against {old} as well"),
+    })
+}
+
+/// The package that a directory is named after, as it is written for people.
+fn package_name(directory: &str) -> String {
+    let parts = directory.match_indices('-').find_map(|(at, _)| {
+        let (name, version) = (&directory[..at], &directory[at + 1..]);
+        Version::parse(version).ok().map(|_| (name, version))
+    });
+    match parts {
+        Some((name, version)) => format!("{name} v{version}"),
+        None => directory.to_owned(),
+    }
+}
+
+/// Says in what a field differs.
+fn say(difference: &Difference) -> String {
+    let Difference {
+        field,
+        found,
+        wanted,
+    } = difference;
+    let name = field.as_str();
+    let one = |values: &[String]| {
+        let value = values.first().map_or("-", String::as_str);
+        // An optional one.
+        match value.strip_prefix('=').unwrap_or(value) {
+            "-" | "" => "none".to_owned(),
+            value => value.to_owned(),
+        }
+    };
+    if LISTS.contains(&name) {
+        let list = |values: &[String]| format!("[{}]", values.iter().skip(1).join(", "));
+        return format!("with {name} {}, wanted {}", list(found), list(wanted));
+    }
+    if OPAQUE.contains(&name) {
+        return format!("with another `{name}`");
+    }
+    if name == "for-host" {
+        return match one(wanted).as_str() {
+            "true" => "compiled for `--target`, wanted for the host".to_owned(),
+            _ => "compiled for the host, wanted for `--target`".to_owned(),
+        };
+    }
+    if name == "rustc" {
+        let [found, wanted] = [found, wanted].map(|values| one(values));
+        let line = |text: &str, name: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(name));
+            line.map(str::trim).unwrap_or_default().to_owned()
+        };
+        let release = |text: &str| line(text, "release:");
+        let commit = |text: &str| format!("{} ({})", release(text), line(text, "commit-hash:"));
+        return match release(&found) != release(&wanted) {
+            true => format!(
+                "built by rustc {}, this is {}",
+                release(&found),
+                release(&wanted)
+            ),
+            false => format!(
+                "built by rustc {}, this is {}",
+                commit(&found),
+                commit(&wanted)
+            ),
+        };
+    }
+    format!("with {name} {}, wanted {}", one(found), one(wanted))
 }

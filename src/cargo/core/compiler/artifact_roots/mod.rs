@@ -53,7 +53,7 @@ mod start;
 mod target_dir;
 mod upstream;
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -90,6 +90,8 @@ struct Inner {
     /// Whether this is what a build script runs, as far as can be told.
     is_in_script: bool,
     entries: HashMap<Unit, Entry>,
+    /// The units of `entries`, dependencies first.
+    order: Vec<Unit>,
     /// Units whose jobs are made when their dependencies are there.
     late: HashSet<Unit>,
     executor: Option<Arc<dyn Executor>>,
@@ -103,6 +105,8 @@ struct Inner {
     /// Units that another process builds, or did.
     waits: HashMap<Unit, start::Wait>,
     compiled: usize,
+    /// Why units were compiled, if that is to be told.
+    causes: OnceCell<explain::Causes>,
     /// Whether vendored packages were checked, which is done if anything is compiled.
     has_verified: Cell<bool>,
 }
@@ -455,19 +459,19 @@ impl ArtifactRoots {
             State::Local | State::Pending | State::Built { .. } => None,
         };
         let gctx = build_runner.bcx.gctx;
-        gctx.shell().verbose(|shell| {
-            let unit_name = describe(unit);
-            match reused_from {
-                Some(root) => {
-                    let from = inner.sources[root].path().display();
-                    shell.status("Reused", format!("{unit_name} from {from}"))
-                }
-                None if freshness.is_dirty() => {
-                    let why = explain::why(&inner, build_runner, unit);
-                    shell.status("Missed", format!("{unit_name}: {why}"))
-                }
-                None => Ok(()),
+        gctx.shell().verbose(|shell| match reused_from {
+            Some(root) => {
+                let from = inner.sources[root].path().display();
+                shell.status("Reused", format!("{} from {from}", describe(unit)))
             }
+            None if freshness.is_dirty() => {
+                let causes = || explain::Causes::of(&inner, build_runner);
+                match inner.causes.get_or_init(causes).tell(unit) {
+                    Some(why) => shell.status("Missed", why),
+                    None => Ok(()),
+                }
+            }
+            None => Ok(()),
         })?;
         Ok(reused_from.is_some())
     }

@@ -1,6 +1,6 @@
 //! Looking for units while a build is planned.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -42,6 +42,7 @@ pub(in crate::core::compiler) fn plan(build_runner: &mut BuildRunner<'_, '_>) ->
         locking,
         is_in_script: is_in_script(build_runner.bcx.gctx),
         entries: HashMap::new(),
+        order: Vec::new(),
         late: HashSet::new(),
         executor: None,
         environment: Arc::new(observe::Environment::new(build_runner.bcx.gctx)?),
@@ -51,6 +52,7 @@ pub(in crate::core::compiler) fn plan(build_runner: &mut BuildRunner<'_, '_>) ->
         warned: HashSet::new(),
         waits: HashMap::new(),
         compiled: 0,
+        causes: OnceCell::new(),
         has_verified: Cell::new(false),
     };
 
@@ -150,6 +152,7 @@ pub(in crate::core::compiler) fn plan(build_runner: &mut BuildRunner<'_, '_>) ->
             prepare_late_run(build_runner, &inner, unit)?;
         }
     }
+    inner.order = shareable.clone();
     let mut roots = super::ROOTS.write().unwrap();
     for source in &inner.sources {
         if !roots.iter().any(|root| root == source.path()) {
