@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use cargo_test_support::compare::assert_ui;
 use cargo_test_support::registry::Package;
 use cargo_test_support::{prelude::*, rustc_host, str};
 use serde_json::Value;
@@ -236,6 +237,105 @@ fn missed_lines_of_many_packages() {
         let dependencies: String = dependencies(count).collect();
         assert_eq!(missed_by(&root, &dependencies, |cargo| cargo), [said]);
     }
+}
+
+/// The whole answer, without a build.
+#[cargo_test]
+fn explained_without_a_build() {
+    publish_to_be_missed();
+    let root = dir("root");
+    let filler = app("filler", "higher = '1.0'", "fn main() {}");
+    filler.cargo("build").deps_dir(&root).run();
+    Package::new("high", "1.1.0").dep("low", "1.0").publish();
+    package("stranger").publish();
+    let app = app("app", "higher = '1.0'\nstranger = '1.0'", "fn main() {}");
+    app.cargo("fetch").run();
+    for line in ["build", "run", "check", "test", "doc"] {
+        let report = app
+            .cargo(&format!("{line} --explain-reuse"))
+            .plain()
+            .roots([&root])
+            .run();
+        assert_eq!(report.rustc, [] as [&str; 0], "{report}");
+        if line == "build" {
+            assert_ui().eq(
+                &report.stdout,
+                str![[r#"
+low v1.0.0 (build script)      reused from [ROOT]/root
+low v1.0.0 (build script run)  reused from [ROOT]/root
+low v1.0.0                     reused from [ROOT]/root
+high v1.1.0                    compiled: [ROOT]/root has high v1.0.0
+higher v1.0.0                  compiled, as high v1.1.0 is
+stranger v1.0.0                compiled: no root has this package
+app v0.1.0 (bin "app")         compiled, as it can't be in a root
+
+3 units reused from [ROOT]/root
+3 units compiled that could be in a root
+  high v1.1.0: [ROOT]/root has high v1.0.0; and 1 unit that depends on it
+  stranger v1.0.0: no root has this package
+1 unit compiled that can't be
+help: 2 units miss because of the version of high: cargo update high@1.1.0 --precise 1.0.0
+
+"#]],
+            );
+        }
+    }
+    assert!(!app.root().join("target/debug/app").exists());
+
+    let report = app
+        .cargo("build --explain-reuse --message-format=json")
+        .plain()
+        .roots([&root])
+        .run();
+    let messages: Vec<Value> = (report.stdout.lines())
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let of = |name: &str| {
+        let is_it = |it: &&Value| it["target"]["name"] == name;
+        messages.iter().find(is_it).unwrap()
+    };
+    assert!(messages.iter().all(|it| it["reason"] == "unit-reuse"));
+    assert_eq!(of("low")["reused_from"], root.to_str().unwrap());
+    assert_eq!(
+        of("stranger")["compiled"]["why"],
+        "no root has this package"
+    );
+    assert_eq!(of("stranger")["compiled"]["because_of"], Value::Null);
+    assert_eq!(of("higher")["compiled"]["because_of"], "high v1.1.0");
+    let app = of("app").as_object().unwrap();
+    assert!(app.contains_key("not_shareable"), "{app:?}");
+}
+
+/// Those that are there only because another one is compiled say which.
+#[cargo_test]
+fn explained_by_what_is_compiled_first() {
+    publish_to_be_missed();
+    let root = dir("root");
+    let filler = app("filler", HIGHER, "fn main() {}");
+    filler.cargo("build").deps_dir(&root).run();
+    let app = app("app", HIGHER, "fn main() {}");
+    let build = app.cargo("build --explain-reuse").plain().roots([&root]);
+    let report = build.env("FLAVOUR", "sweet").run();
+    assert_eq!(report.rustc, [] as [&str; 0], "{report}");
+    for name in ["low v1.0.0", "high v1.0.0", "higher v1.0.0"] {
+        let is_it = |line: &&str| line.split("  ").next() == Some(name);
+        let line = report.stdout.lines().find(is_it).unwrap();
+        let why = "compiled, as low v1.0.0 (build script run) is";
+        assert!(line.ends_with(why), "{line}");
+    }
+}
+
+#[cargo_test]
+fn nothing_to_explain() {
+    let app = app("app", "", "fn main() {}");
+    let report = app.cargo("build --explain-reuse").plain().fails();
+    report.expect_stderr(str![[r#"
+[ERROR] `--explain-reuse` has nothing to explain, expected `build.search-path` or `build.deps-target-dir` to be set
+
+"#]]);
+    // Help is that of stock Cargo.
+    let help = app.cargo("help build").plain().run();
+    assert!(!help.stdout.contains("explain-reuse"));
 }
 
 #[cargo_test]

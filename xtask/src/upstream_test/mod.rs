@@ -71,6 +71,12 @@ const EXERCISED_BY: &[(&str, &[&str])] = &[
     ("src/cargo/core/workspace.rs", &["workspaces"]),
     ("src/cargo/ops/cargo_clean.rs", &["clean"]),
     ("src/cargo/ops/cargo_package/", &["package", "publish"]),
+    ("src/cargo/ops/cargo_doc.rs", &["doc"]),
+    ("src/cargo/ops/cargo_run.rs", &["run"]),
+    (
+        "src/cargo/util/command_prelude.rs",
+        &["bad_config", "cargo_command", "unit_graph"],
+    ),
     ("src/cargo/util/context/", &["config"]),
 ];
 

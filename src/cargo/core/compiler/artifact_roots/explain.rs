@@ -4,7 +4,7 @@
 //! cause, and each cause is told once, when the first unit of its group is compiled.
 
 use std::cell::RefCell;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use itertools::Itertools as _;
 use semver::Version;
@@ -46,7 +46,9 @@ const IT: &str = " has it ";
 
 /// Why units were compiled.
 pub(super) struct Causes {
-    of: HashMap<Unit, usize>,
+    /// For each unit that no root had, the number of its line, and the unit that it is for if that is
+    /// another one.
+    of: HashMap<Unit, (usize, Option<Unit>)>,
     lines: Vec<Line>,
     told: RefCell<HashSet<usize>>,
 }
@@ -58,13 +60,23 @@ const NAMED: usize = 3;
 struct Line {
     units: Vec<Unit>,
     reason: String,
+    /// Versions of packages that would be found.
+    hints: BTreeSet<Hint>,
     /// How many others are compiled for no other reason.
     dependents: usize,
 }
 
+/// That another version of a package would be found.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Hint {
+    package: String,
+    wanted: Version,
+    found: Version,
+}
+
 enum Reason {
     /// Said of the unit.
-    Own(String),
+    Own(String, Vec<Hint>),
     /// This one was.
     Dependency(Unit),
 }
@@ -83,12 +95,12 @@ impl Causes {
             }
             let cause = match reason(inner, build_runner, unit) {
                 Reason::Dependency(dependency) => {
-                    let cause = causes.of[&dependency];
+                    let (cause, first) = causes.of[&dependency].clone();
                     causes.lines[cause].dependents += 1;
-                    cause
+                    (cause, Some(first.unwrap_or(dependency)))
                 }
-                Reason::Own(reason) => {
-                    match causes.lines.iter().position(|line| line.reason == reason) {
+                Reason::Own(reason, hints) => {
+                    let cause = match causes.lines.iter().position(|line| line.reason == reason) {
                         Some(cause) => {
                             causes.lines[cause].units.push(unit.clone());
                             cause
@@ -97,11 +109,14 @@ impl Causes {
                             causes.lines.push(Line {
                                 units: vec![unit.clone()],
                                 reason,
+                                hints: BTreeSet::new(),
                                 dependents: 0,
                             });
                             causes.lines.len() - 1
                         }
-                    }
+                    };
+                    causes.lines[cause].hints.extend(hints);
+                    (cause, None)
                 }
             };
             causes.of.insert(unit.clone(), cause);
@@ -111,11 +126,56 @@ impl Causes {
 
     /// What to say when `unit` is compiled. `None` if it was said already.
     pub fn tell(&self, unit: &Unit) -> Option<String> {
-        let cause = *self.of.get(unit)?;
-        if !self.told.borrow_mut().insert(cause) {
-            return None;
+        let (cause, _) = *self.of.get(unit)?;
+        let is_new = self.told.borrow_mut().insert(cause);
+        is_new.then(|| self.lines[cause].text())
+    }
+
+    /// All that there is to say.
+    pub fn lines(&self) -> impl Iterator<Item = String> {
+        self.lines.iter().map(Line::text)
+    }
+
+    /// Why `unit` is compiled, which no root had, and the unit that this is said of if it is another
+    /// one.
+    pub fn why(&self, unit: &Unit) -> (&str, Option<&Unit>) {
+        let (cause, first) = &self.of[unit];
+        (&self.lines[*cause].reason, first.as_ref())
+    }
+
+    /// What to do to have more hits.
+    pub fn help(&self) -> Vec<String> {
+        let mut misses = BTreeMap::<&Hint, usize>::new();
+        for line in &self.lines {
+            for hint in &line.hints {
+                *misses.entry(hint).or_default() += line.units.len() + line.dependents;
+            }
         }
-        let line = &self.lines[cause];
+        misses
+            .into_iter()
+            .map(|(hint, count)| {
+                let Hint {
+                    package,
+                    wanted,
+                    found,
+                } = hint;
+                let units = if count == 1 {
+                    "unit misses"
+                } else {
+                    "units miss"
+                };
+                format!(
+                    "{count} {units} because of the version of {package}: \
+                     cargo update {package}@{wanted} --precise {found}"
+                )
+            })
+            .collect()
+    }
+}
+
+impl Line {
+    fn text(&self) -> String {
+        let line = self;
         let packages = (line.units.iter())
             .map(|unit| package_name(&directory_name(unit)))
             .sorted()
@@ -139,12 +199,12 @@ impl Causes {
             1 => "; and 1 unit that depends on it".to_owned(),
             count => format!("; and {count} units that depend on it"),
         };
-        Some(format!("{names}: {reason}{rest}"))
+        format!("{names}: {reason}{rest}")
     }
 }
 
 /// Whether no root had `unit`.
-fn is_missing(inner: &Inner, unit: &Unit) -> bool {
+pub(super) fn is_missing(inner: &Inner, unit: &Unit) -> bool {
     !matches!(inner.entries[unit].state, State::Reused { .. })
 }
 
@@ -180,6 +240,7 @@ fn reason(inner: &Inner, build_runner: &BuildRunner<'_, '_>, unit: &Unit) -> Rea
         })
     });
     let has_others = |root: &&&Root| root.nearest(&name, fields, &[], &[]).is_some();
+    let mut hints = Vec::new();
     let reason = for_another_command
         .or_else(|| {
             let place = roots.iter().find(has_others)?.path().display();
@@ -193,12 +254,37 @@ fn reason(inner: &Inner, build_runner: &BuildRunner<'_, '_>, unit: &Unit) -> Rea
             roots.iter().find_map(|root| {
                 let package = unit.pkg.name();
                 let versions = root.versions(&package);
+                hints = (versions.iter())
+                    .filter_map(|name| hint(unit, split_directory(name)?))
+                    .collect();
                 let names = versions.iter().map(|name| package_name(name)).join(", ");
                 let has = format!("{} has {names}", root.path().display());
                 (!versions.is_empty()).then_some(has)
             })
         });
-    Reason::Own(reason.unwrap_or_else(|| "no root has this package".to_owned()))
+    let reason = reason.unwrap_or_else(|| "no root has this package".to_owned());
+    // The highest one.
+    hints.sort();
+    hints.drain(..hints.len().saturating_sub(1));
+    Reason::Own(reason, hints)
+}
+
+/// That `found`, a version that a root has of the package of `unit`, could be used instead, as far as
+/// requirements usually go.
+fn hint(unit: &Unit, found: (&str, Version)) -> Option<Hint> {
+    let wanted = unit.pkg.version();
+    let (package, found) = found;
+    let is_compatible = match (wanted.major, wanted.minor) {
+        (0, 0) => false,
+        (0, minor) => found.major == 0 && found.minor == minor,
+        (major, _) => found.major == major,
+    };
+    let is_other = package == &*unit.pkg.name() && found != *wanted;
+    (is_other && is_compatible && unit.pkg.package_id().source_id().is_registry()).then(|| Hint {
+        package: package.to_owned(),
+        wanted: wanted.clone(),
+        found,
+    })
 }
 
 /// Why the builds with the right key that `root` has could not be taken.
@@ -268,11 +354,8 @@ fn why_not_this(
     if let Some(dependency) = missing {
         return Some(Reason::Dependency(dependency));
     }
-    Some(Reason::Own(format!(
-        "{}{IT}{}",
-        root.path().display(),
-        reason?
-    )))
+    let reason = format!("{}{IT}{}", root.path().display(), reason?);
+    Some(Reason::Own(reason, Vec::new()))
 }
 
 /// In what the unit in `root` that is most like `unit` differs.
@@ -294,10 +377,10 @@ fn difference(
     if own.is_empty() {
         return match dependency(inner, build_runner, unit, root, &differences) {
             Ok(dependency) => Reason::Dependency(dependency),
-            Err(text) => Reason::Own(format!("{place}{IT}{text}")),
+            Err((text, hints)) => Reason::Own(format!("{place}{IT}{text}"), hints),
         };
     }
-    Reason::Own(format!("{place}{IT}{}", own.join("; ")))
+    Reason::Own(format!("{place}{IT}{}", own.join("; ")), Vec::new())
 }
 
 /// Of a unit that is to be made against other dependencies than the one in `root`: one that is
@@ -308,7 +391,7 @@ fn dependency(
     unit: &Unit,
     root: &Root,
     differences: &[Difference],
-) -> Result<Unit, String> {
+) -> Result<Unit, (String, Vec<Hint>)> {
     // Each starts with the key and the name that the dependency goes by.
     let edges = |difference: &Difference, of: fn(&Difference) -> &Vec<String>| {
         let edges = of(difference).iter().skip(1);
@@ -331,32 +414,43 @@ fn dependency(
         return Ok((*missing).clone());
     }
     let old = (found.difference(&wanted))
-        .filter_map(|key| Some(package_name(&root.name_of(key)?)))
+        .filter_map(|key| root.name_of(key))
         .sorted()
         .dedup()
-        .join(", ");
+        .collect_vec();
+    let hints = (old.iter())
+        .filter_map(|name| {
+            new.iter()
+                .find_map(|unit| hint(unit, split_directory(name)?))
+        })
+        .collect();
+    let old = old.iter().map(|name| package_name(name)).join(", ");
     let new = (new.iter())
         .map(|it| package_name(&directory_name(it)))
         .sorted()
         .dedup()
         .join(", ");
-    Err(match (old.is_empty(), new.is_empty()) {
+    let text = match (old.is_empty(), new.is_empty()) {
         (false, false) if old != new => format!("made against {old}, wanted {new}"),
         (_, false) => format!("made against another build of {new}"),
         (_, true) => format!("made against {old} as well"),
-    })
+    };
+    Err((text, hints))
 }
 
 /// The package that a directory is named after, as it is written for people.
 fn package_name(directory: &str) -> String {
-    let parts = directory.match_indices('-').find_map(|(at, _)| {
-        let (name, version) = (&directory[..at], &directory[at + 1..]);
-        Version::parse(version).ok().map(|_| (name, version))
-    });
-    match parts {
+    match split_directory(directory) {
         Some((name, version)) => format!("{name} v{version}"),
         None => directory.to_owned(),
     }
+}
+
+fn split_directory(directory: &str) -> Option<(&str, Version)> {
+    directory.match_indices('-').find_map(|(at, _)| {
+        let version = Version::parse(&directory[at + 1..]).ok()?;
+        Some((&directory[..at], version))
+    })
 }
 
 /// Says in what a field differs.

@@ -293,7 +293,7 @@ fn links(unit: &Unit) -> bool {
     unit.mode == CompileMode::Build && unit.requires_upstream_objects()
 }
 
-fn mode_name(mode: CompileMode) -> &'static str {
+pub(super) fn mode_name(mode: CompileMode) -> &'static str {
     match mode {
         CompileMode::Test => "test",
         CompileMode::Build => "build",

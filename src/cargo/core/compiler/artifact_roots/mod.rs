@@ -42,6 +42,7 @@
 //! - Units with `-C target-cpu=native` are not shareable.
 //! - Sizes of outputs are checked when a unit is taken, digests are not.
 
+mod answer;
 mod clean;
 mod explain;
 mod key;
@@ -68,6 +69,8 @@ use super::{BuildRunner, Executor, Freshness, Unit};
 use crate::core::compiler::CompileMode;
 use crate::util::errors::CargoResult;
 
+pub(super) use self::answer::answer;
+pub use self::answer::ask_for_reuse;
 pub use self::clean::{check_clean, report_kept};
 pub(super) use self::plan::plan;
 pub use self::settings::note_packaged;

@@ -384,7 +384,7 @@ fn is_for_this_cpu(build_runner: &BuildRunner<'_, '_>, unit: &Unit) -> bool {
 }
 
 /// All units of the build, dependencies before their dependents.
-fn topological_order(build_runner: &BuildRunner<'_, '_>) -> Vec<Unit> {
+pub(super) fn topological_order(build_runner: &BuildRunner<'_, '_>) -> Vec<Unit> {
     let mut order = Vec::new();
     let mut seen = HashSet::new();
     // Not recursive: graphs may be deep.

@@ -1,0 +1,186 @@
+//! `--explain-reuse`: what a command would reuse and what it would compile, without doing it.
+//!
+//! An option of the commands that build, and not a command of its own: the answer depends on all of
+//! their other options. It is not in their help, which is to be that of stock Cargo.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::bail;
+use cargo_util_schemas::core::PackageIdSpec;
+use itertools::Itertools as _;
+use serde::Serialize;
+
+use super::explain::{Causes, is_missing};
+use super::plan::topological_order;
+use super::{Inner, State, describe};
+use crate::core::Target;
+use crate::core::compiler::{BuildRunner, Unit};
+use crate::drop_println;
+use crate::util::errors::CargoResult;
+use crate::util::machine_message::Message;
+
+/// Whether there is to be an answer instead of a build.
+static IS_ASKED: AtomicBool = AtomicBool::new(false);
+
+/// Asks for an answer instead of a build.
+pub fn ask_for_reuse(is_asked: bool) {
+    IS_ASKED.store(is_asked, Ordering::Relaxed);
+}
+
+/// Answers, if that was asked for, and says whether it was.
+pub(in crate::core::compiler) fn answer(build_runner: &BuildRunner<'_, '_>) -> CargoResult<bool> {
+    if !IS_ASKED.load(Ordering::Relaxed) {
+        return Ok(false);
+    }
+    let Some(inner) = &build_runner.artifact_roots.0 else {
+        bail!(
+            "`--explain-reuse` has nothing to explain, expected `build.search-path` or \
+             `build.deps-target-dir` to be set"
+        );
+    };
+    let inner = inner.borrow();
+    let answer = Answer {
+        causes: Causes::of(&inner, build_runner),
+        order: topological_order(build_runner),
+        inner: &inner,
+    };
+    if build_runner.bcx.build_config.emit_json() {
+        answer.print_json(build_runner);
+    } else {
+        answer.print(build_runner);
+    }
+    Ok(true)
+}
+
+struct Answer<'a> {
+    inner: &'a Inner,
+    causes: Causes,
+    /// All units, dependencies first.
+    order: Vec<Unit>,
+}
+
+/// What becomes of a unit.
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Fate<'a> {
+    ReusedFrom(&'a Path),
+    Compiled {
+        why: String,
+        /// What is compiled first, if that is why.
+        because_of: Option<String>,
+    },
+    NotShareable,
+}
+
+#[derive(Serialize)]
+struct UnitReuse<'a> {
+    package_id: PackageIdSpec,
+    target: &'a Target,
+    mode: String,
+    #[serde(flatten)]
+    fate: Fate<'a>,
+}
+
+impl Message for UnitReuse<'_> {
+    fn reason(&self) -> &str {
+        "unit-reuse"
+    }
+}
+
+impl Answer<'_> {
+    fn fate(&self, unit: &Unit) -> Fate<'_> {
+        let Some(entry) = self.inner.entries.get(unit) else {
+            return Fate::NotShareable;
+        };
+        if let State::Reused { root, .. } = entry.state {
+            return Fate::ReusedFrom(self.inner.sources[root].path());
+        }
+        let (why, first) = self.causes.why(unit);
+        Fate::Compiled {
+            why: why.to_owned(),
+            because_of: first.map(describe),
+        }
+    }
+
+    fn print_json(&self, build_runner: &BuildRunner<'_, '_>) {
+        for unit in &self.order {
+            let message = UnitReuse {
+                package_id: unit.pkg.package_id().to_spec(),
+                target: &unit.target,
+                mode: super::key::mode_name(unit.mode).to_owned(),
+                fate: self.fate(unit),
+            };
+            drop_println!(build_runner.bcx.gctx, "{}", message.to_json_string());
+        }
+    }
+
+    fn print(&self, build_runner: &BuildRunner<'_, '_>) {
+        let gctx = build_runner.bcx.gctx;
+        let rows = (self.order.iter())
+            .map(|unit| {
+                let fate = match self.fate(unit) {
+                    Fate::ReusedFrom(root) => format!("reused from {}", root.display()),
+                    Fate::NotShareable => "compiled, as it can't be in a root".to_owned(),
+                    Fate::Compiled {
+                        because_of: Some(first),
+                        ..
+                    } => format!("compiled, as {first} is"),
+                    Fate::Compiled { why, .. } => format!("compiled: {why}"),
+                };
+                (self.name(unit), fate)
+            })
+            .collect_vec();
+        let width = rows.iter().map(|(name, _)| name.chars().count()).max();
+        let width = width.unwrap_or_default();
+        for (name, fate) in &rows {
+            drop_println!(gctx, "{name:width$}  {fate}");
+        }
+
+        drop_println!(gctx);
+        let mut by_root = BTreeMap::<usize, usize>::new();
+        for entry in self.inner.entries.values() {
+            if let State::Reused { root, .. } = entry.state {
+                *by_root.entry(root).or_default() += 1;
+            }
+        }
+        for (number, source) in self.inner.sources.iter().enumerate() {
+            let count = by_root.get(&number).copied().unwrap_or_default();
+            let root = source.path().display();
+            drop_println!(gctx, "{} reused from {root}", units(count));
+        }
+        let missing = (self.inner.order.iter())
+            .filter(|unit| is_missing(self.inner, unit))
+            .count();
+        drop_println!(gctx, "{} compiled that could be in a root", units(missing));
+        for line in self.causes.lines() {
+            drop_println!(gctx, "  {line}");
+        }
+        let others = self.order.len() - self.inner.entries.len();
+        drop_println!(gctx, "{} compiled that can't be", units(others));
+        for help in self.causes.help() {
+            drop_println!(gctx, "help: {help}");
+        }
+    }
+
+    /// With the kind of target where a package has several.
+    fn name(&self, unit: &Unit) -> String {
+        match self.inner.entries.contains_key(unit) || unit.target.is_custom_build() {
+            true => describe(unit),
+            false => format!(
+                "{} v{} ({})",
+                unit.pkg.name(),
+                unit.pkg.version(),
+                unit.target.description_named()
+            ),
+        }
+    }
+}
+
+fn units(count: usize) -> String {
+    match count {
+        1 => "1 unit".to_owned(),
+        _ => format!("{count} units"),
+    }
+}
