@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use cargo_test_support::{Project, paths, prelude::*, project, registry, retry};
 
-use crate::utils::cargo::{Halt, OVER_A_ROOT};
+use crate::utils::cargo::{Cargo, Halt, OVER_A_ROOT};
 use crate::utils::faulty_fs::{Fault, faulty_fs};
 use crate::utils::packages::{
     CHAIN, CHAIN_MAIN, LOG_RUN, NATIVE_MAIN, package, publish_chain, publish_native_chain,
@@ -2103,4 +2103,30 @@ fn libraries_over_a_script_that_always_runs() {
         assert_eq!(build(), before);
     }
     assert_eq!(app.says(), "42");
+}
+
+/// The two layouts that a target directory may have differ in the names of files that a run leaves. A root has units of both.
+#[cargo_test]
+fn runs_of_the_other_layout() {
+    publish_script(
+        "scripted",
+        "println!(\"cargo::rustc-env=VALUE=1\");",
+        "pub fn value() -> &'static str { env!(\"VALUE\") }",
+    );
+    let main = r#"fn main() { println!("{}", scripted::value()); }"#;
+    let layouts: [fn(Cargo) -> Cargo; 2] = [
+        |cargo| cargo,
+        |cargo| cargo.arg("-Zbuild-dir-new-layout").nightly(),
+    ];
+    for (number, [first, second]) in [layouts, [layouts[1], layouts[0]]].into_iter().enumerate() {
+        let root = dir(&format!("root-{number}"));
+        let apps =
+            ["one", "two"].map(|name| app(&format!("{name}-{number}"), "scripted = '1.0'", main));
+        first(apps[0].cargo("build")).deps_dir(&root).run();
+        for over_a_root in OVER_A_ROOT {
+            second(over_a_root(apps[1].cargo("build"), &root)).run();
+            assert_eq!(apps[1].says(), "1");
+            apps[1].forget();
+        }
+    }
 }

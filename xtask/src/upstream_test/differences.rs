@@ -53,7 +53,7 @@ impl Rule {
             return Some(*rule);
         }
         let printed = without_colors(printed);
-        let mut diff = Diff::read(&printed);
+        let mut diff = Diff::read(&printed).or_else_of_search(&printed);
         if diff.missing.is_empty() && diff.more.is_empty() {
             return None;
         }
@@ -83,7 +83,15 @@ impl Rule {
         match word(0)? {
             "[FRESH]" | "[CHECKING]" | "[COMPILING]" if !is_of_member(line) => Some(Self::Reused),
             "[REMOVED]" | "[REMOVING]" => Some(Self::Clean),
+            "[RUNNING]" if word(1) == Some("[..]") => diff.reused().next().map(|_| Self::Reused),
             _ if diff.reused().any(|name| is_rustc_for(line, name)) => Some(Self::Reused),
+            _ if is_rustc_for(line, "build_script_build") && diff.reused_a_script() => {
+                Some(Self::Reused)
+            }
+            // Said before a unit is compiled.
+            "[WARNING]" if line.contains("ignoring 'hint-mostly-unused' profile option") => {
+                Some(Self::Reused)
+            }
             "[RUNNING]" | "process" if line.contains("/target/") => Some(Self::Place),
             path if is_of_target_dir(path) && word(1).is_none() => Some(Self::Files),
             _ => None,
@@ -95,7 +103,7 @@ impl Rule {
             "Reused" => Some(Self::Reused),
             "[REMOVED]" => Some(Self::Clean),
             "[NOTE]" if line.ends_with("is shared and stays there") => Some(Self::Clean),
-            _ if line.contains(DEPS_DIR) && !diff.missing.is_empty() => Some(Self::Place),
+            _ if is_in_root(line) && !diff.missing.is_empty() => Some(Self::Place),
             _ => None,
         }
     }
@@ -168,6 +176,8 @@ struct Diff<'a> {
     missing: Vec<&'a str>,
     /// Lines that nobody expected.
     more: Vec<&'a str>,
+    /// Whether any number of lines may be in some place.
+    has_gap: bool,
 }
 
 impl<'a> Diff<'a> {
@@ -179,7 +189,9 @@ impl<'a> Diff<'a> {
             if rest.len() == line.len() {
                 continue;
             }
-            if let Some(text) = rest.strip_prefix("- ") {
+            if rest == "| ..." || rest == "- ..." {
+                diff.has_gap = true;
+            } else if let Some(text) = rest.strip_prefix("- ") {
                 diff.missing.push(text);
             } else if let Some(text) = rest.strip_prefix("+ ") {
                 diff.more.push(text);
@@ -188,12 +200,38 @@ impl<'a> Diff<'a> {
         diff
     }
 
-    /// Leaves out lines that only have another place.
+    /// If there is none, what a test has looked for and not found in what was printed.
+    fn or_else_of_search(self, printed: &'a str) -> Self {
+        let Some((_, rest)) = printed.split_once("expected to find") else {
+            return self;
+        };
+        let Some((wanted, output)) = (rest.split_once("did not find in output:"))
+            .or_else(|| rest.split_once("not found in output:"))
+        else {
+            return self;
+        };
+        let is_reused = |line: &&str| line.trim_start().starts_with("Reused ");
+        Self {
+            missing: wanted.lines().filter(|line| line.len() > 1).collect(),
+            more: output.lines().filter(is_reused).collect(),
+            has_gap: true,
+        }
+    }
+
+    /// Leaves out lines that only have another place, or may be anywhere.
     fn pair(&mut self) {
         self.missing.retain(|expected| {
             let same = self.more.iter().position(|line| matches(expected, line));
             same.map(|at| self.more.remove(at)).is_none()
         });
+        let has_gap = self.has_gap;
+        let says = |line: &&str| line.trim_start().starts_with("Reused ") || is_in_root(line);
+        self.more.retain(|line| !has_gap || says(line));
+    }
+
+    fn reused_a_script(&self) -> bool {
+        let mut more = self.more.iter();
+        more.any(|line| line.contains("Reused ") && line.contains("(build script)"))
     }
 
     /// Names of packages of which units were reused.
@@ -234,8 +272,19 @@ fn is_of_member(line: &str) -> bool {
 }
 
 fn is_rustc_for(line: &str, package: &str) -> bool {
-    let name = format!("--crate-name {} ", package.replace('-', "_"));
-    line.contains(&name)
+    let name = package.replace('-', "_");
+    [
+        format!("--crate-name {name} "),
+        format!("crate `{name}` info"),
+        format!("/{package}/src/lib.rs"),
+    ]
+    .iter()
+    .any(|text| line.contains(text))
+}
+
+/// Whether it has a path in the deps dir or in the search root.
+fn is_in_root(line: &str) -> bool {
+    line.contains(DEPS_DIR) || line.contains("/upstream-test/root/units/")
 }
 
 fn is_of_target_dir(path: &str) -> bool {
@@ -277,6 +326,26 @@ mod tests {
             (
                 "   1      - [ROOT]/foo/target/debug/deps/libbar-[HASH].rlib\n",
                 Some(Rule::Files),
+            ),
+            (
+                "   1    1 | ...\n   2      - [RUNNING] `rustc --crate-name build_script_build [..]\n\
+                 2 + Reused bar v1.0.0 (build script) from /r\n        3 +  --> src/lib.rs:1:4\n",
+                Some(Rule::Reused),
+            ),
+            (
+                "error: expected to find:\n[..]--crate-name bar [..]\n\ndid not find in output:\n      \
+                 Reused bar v1.0.0 from /r\n",
+                Some(Rule::Reused),
+            ),
+            (
+                "error: expected to find:\n[..]--crate-name foo [..]\n\ndid not find in output:\n      \
+                 Reused bar v1.0.0 from /r\n",
+                None,
+            ),
+            (
+                "   1      - process `[ROOT]/foo/target/debug/x`\n\
+                 1 + process `/t/upstream-test/root/units/x-1.0.0/0/0/out/x`\n",
+                Some(Rule::Place),
             ),
             ("thread panicked\n", None),
         ] {

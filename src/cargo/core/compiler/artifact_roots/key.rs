@@ -98,7 +98,6 @@ const HARMLESS: &[&str] = &[
     // names of files, environment.
     "advanced_env",
     "avoid_dev_deps",
-    "build_dir_new_layout",
     "direct_minimal_versions",
     "feature_unification",
     "json_target_spec",
