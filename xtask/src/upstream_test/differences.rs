@@ -189,6 +189,8 @@ impl<'a> Diff<'a> {
             if rest.len() == line.len() {
                 continue;
             }
+            // Marks a line without an end.
+            let rest = rest.trim_end_matches('∅');
             if rest == "| ..." || rest == "- ..." {
                 diff.has_gap = true;
             } else if let Some(text) = rest.strip_prefix("- ") {
@@ -346,6 +348,11 @@ mod tests {
                 "   1      - process `[ROOT]/foo/target/debug/x`\n\
                  1 + process `/t/upstream-test/root/units/x-1.0.0/0/0/out/x`\n",
                 Some(Rule::Place),
+            ),
+            (
+                "   1      - ...\n   2      - [RUNNING] `rustc [..]--crate-name bar [..]`\n   3      - ...∅\n\
+                 1 + Reused bar v1.0.0 from /r\n        2 + [FINISHED]\n",
+                Some(Rule::Reused),
             ),
             ("thread panicked\n", None),
         ] {
