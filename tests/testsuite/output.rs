@@ -334,7 +334,8 @@ fn nothing_to_explain() {
 
 "#]]);
     // Help is that of stock Cargo.
-    let help = app.cargo("help build").plain().run();
+    let help = app.cargo("build -h").plain().run();
+    assert!(help.stdout.contains("--release"), "{help}");
     assert!(!help.stdout.contains("explain-reuse"));
 }
 

@@ -57,29 +57,20 @@ impl Root {
             .min_by_key(|differences| (differences.len(), format!("{differences:?}")))
     }
 
-    /// Names of the directories of a package's versions. `package` is its name.
-    pub fn versions(&self, package: &str) -> Vec<String> {
-        let is_version = |name: &String| {
-            let version = name
-                .strip_prefix(package)
-                .and_then(|it| it.strip_prefix('-'));
-            version.is_some_and(|it| it.starts_with(|first: char| first.is_ascii_digit()))
-        };
-        let mut names: Vec<_> = self.names().filter(is_version).collect();
+    /// Names of the directories of packages, sorted. There may be many: ask once.
+    pub fn names(&self) -> Vec<String> {
+        let dirs = dirs_in(&self.path().join("units"));
+        let names = dirs.filter_map(|dir| Some(dir.file_name()?.to_str()?.to_owned()));
+        let mut names: Vec<_> = names.collect();
         names.sort();
         names
     }
 
-    /// Name of the directory of the package that has units of the key that is `key` as text.
-    pub fn name_of(&self, key: &str) -> Option<String> {
+    /// That one of `names` whose directory has units of the key that is `key` as text.
+    pub fn name_of<'a>(&self, key: &str, names: &'a [String]) -> Option<&'a String> {
         let dir = Key::dir_name_of(key)?;
-        let mut names = self.names();
+        let mut names = names.iter();
         names.find(|name| self.path().join("units").join(name).join(dir).is_dir())
-    }
-
-    fn names(&self) -> impl Iterator<Item = String> {
-        let dirs = dirs_in(&self.path().join("units"));
-        dirs.filter_map(|dir| Some(dir.file_name()?.to_str()?.to_owned()))
     }
 }
 
@@ -177,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn packages_are_found_by_name_and_by_key() {
+    fn packages_are_found_by_key() {
         let dir = tempfile::tempdir().expect("temp dir");
         let root = Root::create(&dir.path().join("root"), "test").expect("root");
         let unit = fields(&[], "1");
@@ -186,9 +177,10 @@ mod tests {
             store(&root, name, &other);
         }
         store(&root, "q-1.0.0", &unit);
-        assert_eq!(root.versions("p"), ["p-1.0.0", "p-2.0.0-pre"]);
-        let key = unit.key().to_string();
-        assert_eq!(root.name_of(&key).as_deref(), Some("q-1.0.0"));
-        assert_eq!(root.name_of("../.."), None);
+        let names = root.names();
+        assert_eq!(names, ["p-1.0.0", "p-2.0.0-pre", "p-sys-1.0.0", "q-1.0.0"]);
+        let name_of = |key: &str| root.name_of(key, &names).map(String::as_str);
+        assert_eq!(name_of(&unit.key().to_string()), Some("q-1.0.0"));
+        assert_eq!(name_of("../.."), None);
     }
 }

@@ -3,8 +3,9 @@
 //! Most units are compiled only because another one was that they depend on. So units are grouped by
 //! cause, and each cause is told once, when the first unit of its group is compiled.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::ops::Deref;
 
 use itertools::Itertools as _;
 use semver::Version;
@@ -89,11 +90,20 @@ impl Causes {
             lines: Vec::new(),
             told: Default::default(),
         };
+        let roots = (inner.sources.iter())
+            .filter_map(|source| match source {
+                Source::Root(root) => Some(Listed {
+                    root,
+                    names: OnceCell::new(),
+                }),
+                Source::TargetDir(_) => None,
+            })
+            .collect_vec();
         for unit in &inner.order {
             if matches!(inner.entries[unit].state, State::Reused { .. }) {
                 continue;
             }
-            let cause = match reason(inner, build_runner, unit) {
+            let cause = match reason(inner, build_runner, &roots, unit) {
                 Reason::Dependency(dependency) => {
                     let (cause, first) = causes.of[&dependency].clone();
                     causes.lines[cause].dependents += 1;
@@ -203,19 +213,38 @@ impl Line {
     }
 }
 
+/// A root, and the names of what is in it once they are needed.
+struct Listed<'a> {
+    root: &'a Root,
+    names: OnceCell<Vec<String>>,
+}
+
+impl Listed<'_> {
+    fn names(&self) -> &[String] {
+        self.names.get_or_init(|| self.root.names())
+    }
+}
+
+impl Deref for Listed<'_> {
+    type Target = Root;
+
+    fn deref(&self) -> &Root {
+        self.root
+    }
+}
+
 /// Whether no root had `unit`.
 pub(super) fn is_missing(inner: &Inner, unit: &Unit) -> bool {
     !matches!(inner.entries[unit].state, State::Reused { .. })
 }
 
 /// Why no root had `unit`, nearest candidate first.
-fn reason(inner: &Inner, build_runner: &BuildRunner<'_, '_>, unit: &Unit) -> Reason {
-    let roots: Vec<&Root> = (inner.sources.iter())
-        .filter_map(|source| match source {
-            Source::Root(root) => Some(root),
-            Source::TargetDir(_) => None,
-        })
-        .collect();
+fn reason(
+    inner: &Inner,
+    build_runner: &BuildRunner<'_, '_>,
+    roots: &[Listed<'_>],
+    unit: &Unit,
+) -> Reason {
     let not_this = (roots.iter()).find_map(|root| why_not_this(inner, build_runner, unit, root));
     if let Some(reason) = not_this {
         return reason;
@@ -239,7 +268,7 @@ fn reason(inner: &Inner, build_runner: &BuildRunner<'_, '_>, unit: &Unit) -> Rea
             format!("{place}{IT}for `cargo {found}`, wanted for `cargo {wanted}`")
         })
     });
-    let has_others = |root: &&&Root| root.nearest(&name, fields, &[], &[]).is_some();
+    let has_others = |root: &&Listed<'_>| root.nearest(&name, fields, &[], &[]).is_some();
     let mut hints = Vec::new();
     let reason = for_another_command
         .or_else(|| {
@@ -253,7 +282,10 @@ fn reason(inner: &Inner, build_runner: &BuildRunner<'_, '_>, unit: &Unit) -> Rea
         .or_else(|| {
             roots.iter().find_map(|root| {
                 let package = unit.pkg.name();
-                let versions = root.versions(&package);
+                let is_version = |name: &&String| {
+                    split_directory(name).is_some_and(|(name, _)| *name == *package)
+                };
+                let versions = root.names().iter().filter(is_version).collect_vec();
                 hints = (versions.iter())
                     .filter_map(|name| hint(unit, split_directory(name)?))
                     .collect();
@@ -363,7 +395,7 @@ fn difference(
     inner: &Inner,
     build_runner: &BuildRunner<'_, '_>,
     unit: &Unit,
-    root: &Root,
+    root: &Listed<'_>,
     differences: Vec<Difference>,
 ) -> Reason {
     let place = root.path().display();
@@ -389,7 +421,7 @@ fn dependency(
     inner: &Inner,
     build_runner: &BuildRunner<'_, '_>,
     unit: &Unit,
-    root: &Root,
+    root: &Listed<'_>,
     differences: &[Difference],
 ) -> Result<Unit, (String, Vec<Hint>)> {
     // Each starts with the key and the name that the dependency goes by.
@@ -414,7 +446,7 @@ fn dependency(
         return Ok((*missing).clone());
     }
     let old = (found.difference(&wanted))
-        .filter_map(|key| root.name_of(key))
+        .filter_map(|key| root.name_of(key, root.names()))
         .sorted()
         .dedup()
         .collect_vec();
