@@ -22,6 +22,7 @@ mod commands;
 mod concurrent;
 mod deps_dir;
 mod faults;
+mod idle;
 mod key;
 mod killed;
 mod must_hit;

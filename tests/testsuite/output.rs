@@ -6,7 +6,7 @@ use std::path::Path;
 use cargo_test_support::compare::assert_ui;
 use cargo_test_support::registry::Package;
 use cargo_test_support::{prelude::*, rustc_host, str};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::utils::cargo::Cargo;
 use crate::utils::packages::{
@@ -393,6 +393,79 @@ fn closing_line_and_messages_agree() {
         Some((GRAPH_UNITS.len(), 0)),
         "{report}"
     );
+}
+
+/// The report that `--timings` makes.
+#[cargo_test]
+fn timings() {
+    let root = chain_root("root");
+    package("other").publish();
+    let app = app("app", &format!("{CHAIN}\nother = '1.0'"), CHAIN_MAIN);
+    let report = app.root().join("target/cargo-timings/cargo-timing.html");
+    let rows = |cargo: Cargo| {
+        cargo.plain().run();
+        let text = fs::read_to_string(&report).unwrap();
+        app.forget();
+        let rows = text
+            .split("<tr>")
+            .filter(|row| row.contains(" units:</td>"));
+        let cells = |row: &str| row.replace("</td><td>", " ").replace("<td>", "");
+        let cells = |row: &str| cells(row).split('<').next().unwrap().trim().to_owned();
+        Vec::from_iter(rows.map(cells))
+    };
+    let with_root = rows(app.cargo("build --timings").roots([&root]));
+    let reused = format!("Reused units: 2 from {}", root.display());
+    let expected = [
+        "Fresh units: 2",
+        &reused,
+        "Dirty units: 2",
+        "Total units: 4",
+    ];
+    assert_eq!(with_root, expected);
+    let without = rows(app.cargo("build --timings"));
+    assert_eq!(
+        without,
+        ["Fresh units: 0", "Dirty units: 4", "Total units: 4"]
+    );
+}
+
+/// Cargo's log of a build, which has no form to rely on.
+#[cargo_test]
+fn build_log() {
+    let root = chain_root("root");
+    package("other").publish();
+    let app = app("app", &format!("{CHAIN}\nother = '1.0'"), CHAIN_MAIN);
+    let cargo = app.cargo("build -Zbuild-analysis").plain().nightly();
+    let cargo = cargo.env("CARGO_BUILD_ANALYSIS_ENABLED", "true");
+    cargo.roots([&root]).run();
+    let log = cargo_test_support::paths::cargo_home().join("log");
+    let log = fs::read_dir(log).unwrap().next().unwrap().unwrap().path();
+    let log = fs::read_to_string(log).unwrap();
+    let mut fates: Vec<Value> = (log.lines())
+        .map(|line| serde_json::from_str::<Value>(line).unwrap())
+        .filter(|it| it["reason"] == "unit-fingerprint")
+        .map(|mut it| it["reuse"].take())
+        .collect();
+    fates.sort_by_key(Value::to_string);
+    let reused = json!({ "reused_from": root });
+    let why = "no root has this package";
+    let compiled = json!({ "compiled": { "why": why, "because_of": null } });
+    assert_eq!(
+        fates,
+        [json!("not_shareable"), compiled, reused.clone(), reused]
+    );
+}
+
+#[cargo_test]
+fn a_setting_with_a_similar_name() {
+    let (app, cargo) = quiet("metadata --no-deps --format-version=1");
+    app.change_file(".cargo/config.toml", "[build]\nsearch-paths = ['/opt']\n");
+    cargo.run().expect_stderr(str![[r#"
+[WARNING] unused config key `build.search-paths` in `[ROOT]/app/.cargo/config.toml`
+
+[HELP] a config key with a similar name exists: `build.search-path`
+
+"#]]);
 }
 
 #[cargo_test]

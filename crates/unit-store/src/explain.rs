@@ -34,9 +34,8 @@ impl Root {
         same: &[&str],
         derived: &[&str],
     ) -> Option<Vec<Difference>> {
-        let wanted = collect(
-            (wanted.fields().iter()).map(|(name, value)| ((*name).to_owned(), value.clone())),
-        );
+        let wanted =
+            collect((wanted.fields()).map(|(name, value)| (name.to_owned(), value.to_owned())));
         let dir = self.path().join("units").join(name);
         if self.link_to(&dir).is_some() {
             return None;
@@ -130,8 +129,7 @@ mod tests {
             observed: Vec::new(),
             outputs: Vec::new(),
         };
-        root.commit(&begun.dir, &record, fields.fields())
-            .expect("commit");
+        root.commit(&begun.dir, &record, fields).expect("commit");
     }
 
     #[test]

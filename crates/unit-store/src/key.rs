@@ -1,8 +1,9 @@
 //! Keys: everything that is known before a unit is built and that can change its outputs.
 
 use std::fmt;
+use std::io::Write as _;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::{Digest, FORMAT};
 
@@ -45,12 +46,17 @@ impl fmt::Display for Key {
 /// Builds a [`Key`] out of named fields.
 ///
 /// The encoding is canonical: fields in the order in which they were added, each name and value
-/// preceded by its length. The fields are kept, so that a reader can say in which of them two
-/// keys differ.
-#[derive(Debug)]
+/// preceded by its length in bytes, 64 bits with the lowest first. The fields are kept, so that a
+/// reader can say in which of them two keys differ.
+///
+/// Keys with the same first fields can be built of clones.
+#[derive(Clone)]
 pub struct KeyBuilder {
-    fields: Vec<(&'static str, String)>,
+    encoded: Vec<u8>,
 }
+
+/// What a length takes in [`KeyBuilder::encoded`].
+const LENGTH: usize = size_of::<u64>();
 
 impl Default for KeyBuilder {
     fn default() -> KeyBuilder {
@@ -63,15 +69,16 @@ impl KeyBuilder {
     /// differently never meets this one's units.
     pub fn new() -> KeyBuilder {
         let mut builder = KeyBuilder {
-            fields: Vec::with_capacity(40),
+            encoded: Vec::with_capacity(4096),
         };
         builder.field("format", FORMAT);
         builder
     }
 
     /// Adds a field.
-    pub fn field(&mut self, name: &'static str, value: impl fmt::Display) -> &mut KeyBuilder {
-        self.fields.push((name, value.to_string()));
+    pub fn field(&mut self, name: &str, value: impl fmt::Display) -> &mut KeyBuilder {
+        self.part(name);
+        self.part(value);
         self
     }
 
@@ -79,27 +86,54 @@ impl KeyBuilder {
     /// items if their order has no meaning.
     pub fn list<T: fmt::Display>(
         &mut self,
-        name: &'static str,
-        items: impl IntoIterator<Item = T>,
+        name: &str,
+        items: impl IntoIterator<Item = T, IntoIter: ExactSizeIterator>,
     ) -> &mut KeyBuilder {
-        let start = self.fields.len();
-        self.field(name, "");
-        self.fields
-            .extend(items.into_iter().map(|item| (name, item.to_string())));
-        self.fields[start].1 = (self.fields.len() - start - 1).to_string();
+        let items = items.into_iter();
+        self.field(name, items.len());
+        for item in items {
+            self.field(name, item);
+        }
         self
+    }
+
+    fn part(&mut self, part: impl fmt::Display) {
+        let start = self.encoded.len();
+        self.encoded.extend_from_slice(&[0; LENGTH]);
+        // Writing to memory doesn't fail, and what else a `Display` has to say is not a part.
+        let _ = write!(self.encoded, "{part}");
+        let length = self.encoded.len() - start - LENGTH;
+        self.encoded[start..start + LENGTH].copy_from_slice(&(length as u64).to_le_bytes());
     }
 
     /// The key of the fields so far.
     pub fn key(&self) -> Key {
-        Key(Digest::of_parts(self.fields.iter().flat_map(
-            |(name, value)| [name.as_bytes(), value.as_bytes()],
-        )))
+        Key(Digest::of_bytes(&self.encoded))
     }
 
-    /// The fields in order, lists as their length followed by their items.
-    pub fn fields(&self) -> &[(&'static str, String)] {
-        &self.fields
+    /// Names and values of the fields in order, lists as their length followed by their items.
+    pub fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
+        let mut rest = self.encoded.as_slice();
+        let mut part = move || {
+            let (length, after) = rest.split_first_chunk::<LENGTH>()?;
+            let (text, after) = after.split_at(u64::from_le_bytes(*length) as usize);
+            rest = after;
+            Some(std::str::from_utf8(text).expect("`part` encodes text"))
+        };
+        std::iter::from_fn(move || Some((part()?, part()?)))
+    }
+}
+
+impl fmt::Debug for KeyBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.fields()).finish()
+    }
+}
+
+/// As a sequence of names and values.
+impl Serialize for KeyBuilder {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.fields())
     }
 }
 
@@ -136,6 +170,23 @@ mod tests {
                 b.field("a", 1);
             })
         );
+    }
+
+    #[test]
+    fn fields_come_back_in_order() {
+        let mut builder = KeyBuilder::new();
+        builder.field("a", "").list("b", ["x", "ü"]).field("c", 1);
+        let fields = [
+            ("format", &*FORMAT.to_string()),
+            ("a", ""),
+            ("b", "2"),
+            ("b", "x"),
+            ("b", "ü"),
+            ("c", "1"),
+        ];
+        assert_eq!(Vec::from_iter(builder.fields()), fields);
+        let parts = fields.iter().flat_map(|(name, value)| [name, value]);
+        assert_eq!(builder.key().0, Digest::of_parts(parts));
     }
 
     #[test]

@@ -53,5 +53,5 @@ pub use lock::KeyLock;
 pub use metadata::{is_whole, was_compiled_against, without_debug_info};
 pub use observe::{FileDigests, World};
 pub use record::{Dependency, Observed, Output, Record, RecordError, is_executable, scan_outputs};
-pub use root::{Begun, Candidate, FORMAT, Root, RootError, WriteError};
+pub use root::{Begun, Candidate, FORMAT, First, Root, RootError, WriteError};
 pub use select::{Node, Offer, select};

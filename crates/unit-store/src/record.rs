@@ -1,5 +1,6 @@
 //! The record that commits a finished unit.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -154,13 +155,6 @@ impl Record {
             }
             Err(error) => return Err(RecordError::Read(error)),
         };
-        // They are used by their names, whether or not the record has them.
-        for name in ["messages", "out", "run"] {
-            let path = dir.join(name);
-            if fs::symlink_metadata(&path).is_ok_and(|meta| !meta.is_file() && !meta.is_dir()) {
-                return Err(RecordError::Foreign(path));
-            }
-        }
         // The format first: everything else may look different in another one.
         #[derive(Deserialize)]
         struct Format {
@@ -181,9 +175,15 @@ impl Record {
         if record.key != key {
             return Err(RecordError::Key(record.key));
         }
-        let mut parents = BTreeSet::new();
+        let mut presence = Presence::of(dir);
+        // They are used by their names, whether or not the record has them.
+        for name in ["messages", "out", "run"] {
+            if let Err(path) = presence.check_part(name) {
+                return Err(RecordError::Foreign(path));
+            }
+        }
         for output in &record.outputs {
-            if !output.is_present(dir, &mut parents) {
+            if !presence.has(output) {
                 return Err(RecordError::Output {
                     path: output.path.clone(),
                     size: output.size,
@@ -194,41 +194,77 @@ impl Record {
     }
 }
 
-impl Output {
-    /// Whether the output is in `dir`, and not by way of a symbolic link that was not there when
-    /// the record was written. `parents` are directories in `dir` that were looked at already.
-    fn is_present(&self, dir: &Path, parents: &mut BTreeSet<PathBuf>) -> bool {
-        let Some(path) = decode(&self.path).map(PathBuf::from) else {
+/// Which outputs there are in a unit's directory.
+struct Presence<'a> {
+    /// The unit's directory.
+    dir: &'a Path,
+    /// Directories in it that were looked at already.
+    parents: BTreeSet<OsString>,
+}
+
+impl<'a> Presence<'a> {
+    fn of(dir: &'a Path) -> Presence<'a> {
+        // The outputs of most units are in `out`.
+        Presence {
+            dir,
+            parents: BTreeSet::from([OsString::new()]),
+        }
+    }
+
+    /// Fails, with its path, if `name` is there and neither a file nor a directory.
+    fn check_part(&mut self, name: &str) -> Result<(), PathBuf> {
+        let path = self.dir.join(name);
+        match fs::symlink_metadata(&path) {
+            Ok(meta) if meta.is_dir() => {
+                self.parents.insert(name.into());
+                Ok(())
+            }
+            Ok(meta) if !meta.is_file() => Err(path),
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Whether `output` is there, and not by way of a symbolic link that was not there when the
+    /// record was written.
+    fn has(&mut self, output: &Output) -> bool {
+        let Some(path) = decode(&output.path) else {
             return true;
         };
+        let path = Path::new(&path);
         // Elsewhere there are no outputs of this unit.
         let is_in_dir = |part: Component<'_>| matches!(part, Component::Normal(_));
         if !path.components().all(is_in_dir) {
             return false;
         }
-        let is_dir = |path: &Path| fs::symlink_metadata(path).is_ok_and(|meta| meta.is_dir());
         for parent in path.ancestors().skip(1) {
-            if parents.contains(parent) {
+            if self.parents.contains(parent.as_os_str()) {
                 break;
             }
-            if !is_dir(&dir.join(parent)) {
+            if !is_dir(&self.dir.join(parent)) {
                 return false;
             }
-            parents.insert(parent.to_owned());
+            self.parents.insert(parent.into());
         }
-        let path = dir.join(path);
-        if self.path.ends_with('/') {
+        let path = self.dir.join(path);
+        if output.path.ends_with('/') {
             return is_dir(&path);
         }
         fs::symlink_metadata(&path).is_ok_and(|meta| match meta.is_symlink() {
-            true => fs::read_link(&path).is_ok_and(|target| digest_of_link(&target) == self.digest),
+            true => {
+                let target = fs::read_link(&path);
+                target.is_ok_and(|target| digest_of_link(&target) == output.digest)
+            }
             false => {
                 meta.is_file()
-                    && meta.len() == self.size
-                    && (!self.executable || is_executable(&meta))
+                    && meta.len() == output.size
+                    && (!output.executable || is_executable(&meta))
             }
         })
     }
+}
+
+fn is_dir(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|meta| meta.is_dir())
 }
 
 /// Lists the files of the unit in `dir`, but for its record, with their digests.
@@ -311,7 +347,10 @@ fn encode(name: &OsStr) -> String {
 }
 
 /// The path that [`encode`] was given, or `None` where the platform has no way to make it again.
-fn decode(path: &str) -> Option<OsString> {
+fn decode(path: &str) -> Option<Cow<'_, OsStr>> {
+    if !path.contains('%') {
+        return Some(Cow::Borrowed(path.as_ref()));
+    }
     let mut bytes = Vec::with_capacity(path.len());
     let mut rest = path;
     while let Some((before, after)) = rest.split_once('%') {
@@ -321,9 +360,10 @@ fn decode(path: &str) -> Option<OsString> {
     }
     bytes.extend_from_slice(rest.as_bytes());
     #[cfg(unix)]
-    return Some(std::os::unix::ffi::OsStringExt::from_vec(bytes));
+    let path = Some(std::os::unix::ffi::OsStringExt::from_vec(bytes));
     #[cfg(not(unix))]
-    return String::from_utf8(bytes).ok().map(OsString::from);
+    let path = String::from_utf8(bytes).ok().map(OsString::from);
+    path.map(Cow::Owned)
 }
 
 #[cfg(test)]
@@ -344,8 +384,8 @@ mod tests {
         symlink("file", dir.join("out/link")).expect("symlink");
         let outputs = scan_outputs(dir).expect("scan");
         let are_present = || {
-            let mut parents = BTreeSet::new();
-            [0, 1].map(|number| outputs[number].is_present(dir, &mut parents))
+            let mut presence = Presence::of(dir);
+            [0, 1].map(|number| presence.has(&outputs[number]))
         };
         assert_eq!(are_present(), [true, true]);
 
@@ -427,7 +467,7 @@ mod tests {
                 digest: Digest::of_bytes("x"),
                 executable: false,
             };
-            output.is_present(&unit, &mut BTreeSet::new())
+            Presence::of(&unit).has(&output)
         };
         assert!(is_present(Path::new("file")));
         assert!(!is_present(Path::new("../file")));
@@ -453,7 +493,7 @@ mod tests {
             set(mode).expect("chmod");
             let outputs = scan_outputs(dir.path()).expect("scan");
             set(then).expect("chmod");
-            let found = outputs[0].is_present(dir.path(), &mut BTreeSet::new());
+            let found = Presence::of(dir.path()).has(&outputs[0]);
             assert_eq!(found, is_present, "{mode:o} {then:o}");
         }
     }
@@ -469,17 +509,9 @@ mod tests {
             fs::write(dir.path().join(name), "y").expect("write");
         }
         for output in scan_outputs(dir.path()).expect("scan") {
-            assert!(
-                output.is_present(dir.path(), &mut BTreeSet::new()),
-                "{}",
-                output.path
-            );
+            assert!(Presence::of(dir.path()).has(&output), "{}", output.path);
             let larger = Output { size: 2, ..output };
-            assert!(
-                !larger.is_present(dir.path(), &mut BTreeSet::new()),
-                "{}",
-                larger.path
-            );
+            assert!(!Presence::of(dir.path()).has(&larger), "{}", larger.path);
         }
     }
 }

@@ -8,7 +8,7 @@ use std::process;
 use serde::{Deserialize, Serialize};
 
 use crate::mark::{Mark, User};
-use crate::{Key, KeyLock, Record, RecordError};
+use crate::{Key, KeyBuilder, KeyLock, Record, RecordError};
 
 /// Version of everything that this crate writes, and of how keys are encoded.
 pub const FORMAT: u32 = 1;
@@ -35,6 +35,17 @@ pub struct Candidate {
     pub dir: PathBuf,
     /// Its record.
     pub record: Record,
+}
+
+/// What [`Root::first`] found.
+#[derive(Clone, Debug)]
+pub enum First {
+    /// The key was never built.
+    Nothing,
+    /// The first variant is finished. There may be others.
+    Found(Candidate),
+    /// There is no telling without [`Root::candidates`].
+    Unsure,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -272,6 +283,20 @@ impl Root {
         (candidates, broken)
     }
 
+    /// The first variant of `key`, which mostly is the only one, without looking for others.
+    pub fn first(&self, name: &str, key: Key) -> First {
+        let key_dir = self.key_dir(name, key);
+        let dir = key_dir.join("0");
+        match self.link_to(&dir) {
+            None => match Record::read(&dir, key) {
+                Ok(Some(record)) => First::Found(Candidate { dir, record }),
+                Ok(None) if !key_dir.exists() => First::Nothing,
+                Ok(None) | Err(_) => First::Unsure,
+            },
+            Some(_) => First::Unsure,
+        }
+    }
+
     /// Takes the lock that a builder of `key` needs, or returns `None` if another one holds it.
     ///
     /// Pass `locking = false` on file systems whose locks don't work.
@@ -430,13 +455,13 @@ impl Root {
         &self,
         dir: &Path,
         record: &Record,
-        fields: &[(&'static str, String)],
+        fields: &KeyBuilder,
     ) -> Result<(), WriteError> {
         let write = |name: &str, contents: &[u8]| {
             write_by_rename(dir, name, contents).map_err(WriteError::new(dir))
         };
         // What was built may have made something of that name.
-        write(KEY_FILE, &to_json(&fields))?;
+        write(KEY_FILE, &to_json(fields))?;
         write(Record::FILE_NAME, &to_json(record))
     }
 }
@@ -498,7 +523,7 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
-    use crate::{Digest, KeyBuilder};
+    use crate::Digest;
 
     fn record(key: Key) -> Record {
         Record {
@@ -726,7 +751,8 @@ mod tests {
         for name in [KEY_FILE, Record::FILE_NAME] {
             symlink(elsewhere.join(name), unit.join(name)).expect("symlink");
         }
-        root.commit(&unit, &record(key), &[]).expect("commit");
+        root.commit(&unit, &record(key), &KeyBuilder::new())
+            .expect("commit");
         assert!(is_empty(&elsewhere));
         assert_eq!(root.candidates("p-1.0.0", key).0.len(), 1);
     }
@@ -739,13 +765,15 @@ mod tests {
         fs::create_dir_all(key_dir.join(u32::MAX.to_string())).expect("mkdir");
         symlink(&elsewhere, key_dir.join("7")).expect("symlink");
         // As good as any, but for where it is.
-        root.commit(&elsewhere, &record(key), &[]).expect("commit");
+        root.commit(&elsewhere, &record(key), &KeyBuilder::new())
+            .expect("commit");
         let lock = root.try_lock(key, true).expect("lock").expect("free");
         let unit = root
             .begin("p-1.0.0", key, &lock, dir.path())
             .expect("begin")
             .dir;
-        root.commit(&unit, &record(key), &[]).expect("commit");
+        root.commit(&unit, &record(key), &KeyBuilder::new())
+            .expect("commit");
         let (candidates, broken) = root.candidates("p-1.0.0", key);
         assert_eq!((candidates.len(), broken.len()), (1, 0));
         assert_eq!(variants(&key_dir), [0], "the others are gone");

@@ -68,16 +68,22 @@ const EXERCISED_BY: &[(&str, &[&str])] = &[
         ],
     ),
     ("src/cargo/core/compiler/output_depinfo.rs", &["dep_info"]),
+    ("src/cargo/core/compiler/timings/", &["timings"]),
     ("src/cargo/core/workspace.rs", &["workspaces"]),
     ("src/cargo/ops/cargo_clean.rs", &["clean"]),
     ("src/cargo/ops/cargo_package/", &["package", "publish"]),
     ("src/cargo/ops/cargo_doc.rs", &["doc"]),
+    ("src/cargo/ops/cargo_report/", &["cargo_report_timings"]),
     ("src/cargo/ops/cargo_run.rs", &["run"]),
     (
         "src/cargo/util/command_prelude.rs",
         &["bad_config", "cargo_command", "unit_graph"],
     ),
     ("src/cargo/util/context/", &["config"]),
+    (
+        "src/cargo/util/log_message.rs",
+        &["build_analysis", "cargo_report_rebuilds"],
+    ),
 ];
 
 /// The modules of upstream's suite that are about what the patches touch.

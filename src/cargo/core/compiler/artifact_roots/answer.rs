@@ -4,7 +4,6 @@
 //! their other options. It is not in their help, which is to be that of stock Cargo.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::bail;
@@ -13,6 +12,7 @@ use itertools::Itertools as _;
 use serde::Serialize;
 
 use super::explain::{Causes, is_missing};
+use super::fate::Fate;
 use super::plan::topological_order;
 use super::{Inner, State, describe};
 use crate::core::Target;
@@ -61,26 +61,13 @@ struct Answer<'a> {
     order: Vec<Unit>,
 }
 
-/// What becomes of a unit.
-#[derive(Serialize)]
-#[serde(rename_all = "snake_case")]
-enum Fate<'a> {
-    ReusedFrom(&'a Path),
-    Compiled {
-        why: String,
-        /// What is compiled first, if that is why.
-        because_of: Option<String>,
-    },
-    NotShareable,
-}
-
 #[derive(Serialize)]
 struct UnitReuse<'a> {
     package_id: PackageIdSpec,
     target: &'a Target,
     mode: String,
     #[serde(flatten)]
-    fate: Fate<'a>,
+    fate: Fate,
 }
 
 impl Message for UnitReuse<'_> {
@@ -90,27 +77,13 @@ impl Message for UnitReuse<'_> {
 }
 
 impl Answer<'_> {
-    fn fate(&self, unit: &Unit) -> Fate<'_> {
-        let Some(entry) = self.inner.entries.get(unit) else {
-            return Fate::NotShareable;
-        };
-        if let State::Reused { root, .. } = entry.state {
-            return Fate::ReusedFrom(self.inner.sources[root].path());
-        }
-        let (why, first) = self.causes.why(unit);
-        Fate::Compiled {
-            why: why.to_owned(),
-            because_of: first.map(describe),
-        }
-    }
-
     fn print_json(&self, build_runner: &BuildRunner<'_, '_>) {
         for unit in &self.order {
             let message = UnitReuse {
                 package_id: unit.pkg.package_id().to_spec(),
                 target: &unit.target,
                 mode: super::key::mode_name(unit.mode).to_owned(),
-                fate: self.fate(unit),
+                fate: Fate::of(self.inner, &self.causes, unit),
             };
             drop_println!(build_runner.bcx.gctx, "{}", message.to_json_string());
         }
@@ -120,7 +93,7 @@ impl Answer<'_> {
         let gctx = build_runner.bcx.gctx;
         let rows = (self.order.iter())
             .map(|unit| {
-                let fate = match self.fate(unit) {
+                let fate = match Fate::of(self.inner, &self.causes, unit) {
                     Fate::ReusedFrom(root) => format!("reused from {}", root.display()),
                     Fate::NotShareable => "compiled, as it can't be in a root".to_owned(),
                     Fate::Compiled {

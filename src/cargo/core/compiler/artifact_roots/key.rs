@@ -23,7 +23,7 @@ use crate::util::errors::CargoResult;
 
 /// The fields that are the same for all units of a build.
 pub(super) struct Common {
-    fields: Vec<(&'static str, String)>,
+    fields: KeyBuilder,
     /// Digests of what is known of the compile targets, `CARGO_CFG_*` for scripts.
     cfg: HashMap<CompileKind, String>,
     /// Digests of target specs that rustc finds by itself.
@@ -52,21 +52,18 @@ impl Common {
                 (*kind, Digest::of_bytes(format!("{cfg:?}")).to_string())
             })
             .collect();
-        let fields = vec![
-            ("rustc", rustc.verbose_version.clone()),
-            ("wrapper", path(rustc.wrapper.as_deref())),
+        let mut fields = KeyBuilder::new();
+        fields
+            .field("rustc", &rustc.verbose_version)
+            .field("wrapper", path(rustc.wrapper.as_deref()))
             // rustc itself reads it, for every crate.
-            (
+            .field(
                 "rustc-bootstrap",
                 optional(gctx.get_env("RUSTC_BOOTSTRAP").ok()),
-            ),
-            ("env", env),
+            )
+            .field("env", env)
             // Long, and as good as never set.
-            (
-                "unstable",
-                Digest::of_bytes(unstable(gctx.cli_unstable())).to_string(),
-            ),
-        ];
+            .field("unstable", Digest::of_bytes(unstable(gctx.cli_unstable())));
         let target_path = gctx.get_env_os("RUST_TARGET_PATH").unwrap_or_default();
         let specs = (build_runner.bcx.all_kinds.iter())
             .filter(|kind| !kind.is_host())
@@ -177,10 +174,7 @@ pub(super) fn encode(
         skip_non_compile_time_dep: _,
     } = &**unit;
 
-    let mut key = KeyBuilder::new();
-    for (name, value) in &common.fields {
-        key.field(name, value);
-    }
+    let mut key = common.fields.clone();
     key.field("package", format_args!("{} {}", pkg.name(), pkg.version()))
         .field("source", source)
         // Covers kind, name, crate types, edition and the rest of a target's table.
@@ -208,7 +202,7 @@ pub(super) fn encode(
         .field("hints", format_args!("{:?}", pkg.hints()))
         .list(
             "extra-args",
-            build_runner.bcx.extra_args_for(unit).into_iter().flatten(),
+            (build_runner.bcx.extra_args_for(unit)).map_or(&[][..], Vec::as_slice),
         )
         .field("lto", format_args!("{:?}", build_runner.lto[unit]));
     if target.is_dylib() {
@@ -239,8 +233,9 @@ pub(super) fn encode(
         .field("extra-filename", metadata.c_extra_filename().is_some());
 
     let edges = (build_runner.unit_deps(unit).iter().zip(dependencies))
-        .map(|(dependency, key)| format!("{key} {}", upstream::encode_edge(dependency)))
-        .sorted();
+        .map(|(dependency, key)| (*key, upstream::encode_edge(dependency)))
+        .sorted()
+        .map(|(key, edge)| format!("{key} {edge}"));
     key.list("dependencies", edges);
     Ok(key)
 }

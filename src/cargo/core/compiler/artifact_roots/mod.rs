@@ -45,6 +45,7 @@
 mod answer;
 mod clean;
 mod explain;
+mod fate;
 mod key;
 mod observe;
 mod plan;
@@ -63,17 +64,19 @@ use std::sync::{Arc, OnceLock, RwLock};
 
 use anyhow::Context as _;
 use cargo_util::{ProcessBuilder, paths};
-use unit_store::{Dependency, Digest, FileDigests, Key, KeyBuilder, Root};
+use unit_store::{Dependency, Digest, FileDigests, Key, KeyBuilder, Observed, Root};
 
 use super::{BuildRunner, Executor, Freshness, Unit};
 use crate::core::compiler::CompileMode;
+use crate::core::{PackageId, Verbosity};
 use crate::util::errors::CargoResult;
 
 pub(super) use self::answer::answer;
 pub use self::answer::ask_for_reuse;
 pub use self::clean::{check_clean, report_kept};
+pub use self::fate::{Fate, Reused};
 pub(super) use self::plan::plan;
-pub use self::settings::note_packaged;
+pub use self::settings::{note_packaged, similar_setting};
 pub(super) use self::start::{is_ready, start};
 
 /// The line that `cargo -Vv` has for the patch set. Set-up provides the version.
@@ -99,6 +102,8 @@ struct Inner {
     late: HashSet<Unit>,
     executor: Option<Arc<dyn Executor>>,
     environment: Arc<observe::Environment>,
+    /// Whether packages are what their checksums are of, as far as that was asked for.
+    pristine: HashMap<PackageId, bool>,
     source_digests: Arc<sources::SourceDigests>,
     files: FileDigests,
     /// What was found in target directories of stock Cargo, which are looked at only once.
@@ -141,14 +146,20 @@ struct Places {
     run: PathBuf,
     /// Diagnostics to replay.
     messages: PathBuf,
+    /// Whether there are known to be none.
+    is_silent: bool,
 }
+
+/// Name of the file with the diagnostics of a unit in a root.
+const MESSAGES: &str = "messages";
 
 impl Places {
     fn in_root(dir: PathBuf) -> Places {
         Places {
             out: dir.join("out"),
             run: dir.join("run"),
-            messages: dir.join("messages"),
+            messages: dir.join(MESSAGES),
+            is_silent: false,
             unit: dir,
         }
     }
@@ -182,6 +193,29 @@ struct Candidate {
     bound_to: Vec<(Key, PathBuf)>,
     /// Its libraries, if other units have theirs in the same directory.
     libraries: Vec<OsString>,
+}
+
+impl Candidate {
+    /// What was found in the source with the number `root`, which is a root.
+    fn new(root: usize, found: unit_store::Candidate) -> Candidate {
+        let unit_store::Candidate { dir, record } = found;
+        let bound_to = record.observed.into_iter().filter_map(|input| match input {
+            Observed::Dependency { key, path } => Some((key, path)),
+            _ => None,
+        });
+        let is_silent = record.outputs.iter().all(|output| output.path != MESSAGES);
+        Candidate {
+            root,
+            places: Places {
+                is_silent,
+                ..Places::in_root(dir)
+            },
+            identity: record.identity,
+            dependencies: record.dependencies,
+            bound_to: bound_to.collect(),
+            libraries: Vec::new(),
+        }
+    }
 }
 
 /// A shareable unit.
@@ -269,6 +303,61 @@ impl ArtifactRoots {
     /// Where the diagnostics of `unit` are, if it is in a root.
     pub fn messages(&self, unit: &Unit) -> Option<PathBuf> {
         self.place(unit, |places| &places.messages)
+    }
+
+    /// Whether `unit` is taken from a root and has no diagnostics to replay.
+    pub fn is_silent(&self, unit: &Unit) -> bool {
+        (self.0.as_ref()).is_some_and(|inner| match inner.borrow().entries.get(unit) {
+            Some(Entry {
+                state: State::Reused { places, .. },
+                ..
+            }) => places.is_silent,
+            _ => false,
+        })
+    }
+
+    /// Whether there is nothing to do for `unit`, so that it needs no job: it is taken from a root, has
+    /// nothing to say, and is not asked for by name.
+    pub fn is_idle(&self, build_runner: &BuildRunner<'_, '_>, unit: &Unit) -> CargoResult<bool> {
+        let bcx = build_runner.bcx;
+        let is_told_of = bcx.build_config.emit_json()
+            || bcx.build_config.timing_report
+            || bcx.logger.is_some()
+            || bcx.gctx.shell().verbosity() == Verbosity::Verbose;
+        if is_told_of || unit.mode.is_run_custom_build() || !self.is_silent(unit) {
+            return Ok(false);
+        }
+        let outputs = build_runner.outputs(unit)?;
+        Ok(outputs.iter().all(|output| output.hardlink.is_none()))
+    }
+
+    /// Replaces units without a job in `dependencies`, which is what a job waits for, by what their
+    /// jobs would have waited for, such as the run of a build script. That is needed `whole`.
+    pub fn replace_idle<T: Copy>(
+        &self,
+        build_runner: &BuildRunner<'_, '_>,
+        dependencies: &mut HashMap<Unit, T>,
+        whole: T,
+    ) -> CargoResult<()> {
+        if self.0.is_none() {
+            return Ok(());
+        }
+        let mut stack = Vec::from_iter(dependencies.keys().cloned());
+        let mut seen: HashSet<Unit> = stack.iter().cloned().collect();
+        while let Some(unit) = stack.pop() {
+            if self.is_idle(build_runner, &unit)? {
+                dependencies.remove(&unit);
+                let below = build_runner.unit_deps(&unit).iter();
+                stack.extend(
+                    below
+                        .map(|it| it.unit.clone())
+                        .filter(|it| seen.insert(it.clone())),
+                );
+            } else {
+                dependencies.entry(unit).or_insert(whole);
+            }
+        }
+        Ok(())
     }
 
     /// Whether `unit` is in a root, or will be.

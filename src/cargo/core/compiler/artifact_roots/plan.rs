@@ -8,14 +8,15 @@ use std::sync::Arc;
 
 use cargo_util::paths;
 use itertools::Itertools as _;
-use unit_store::{Dependency, Digest, Key, Node, Observed, Offer, World};
+use unit_store::{Dependency, Digest, First, Key, Node, Offer, World};
 
 use super::start::note_loader_path;
 use super::{
-    ArtifactRoots, Candidate, Entry, Inner, Places, Source, State, describe, key, observe,
-    settings, sources, target_dir,
+    ArtifactRoots, Candidate, Entry, Inner, Source, State, describe, key, observe, settings,
+    sources, target_dir,
 };
 use crate::core::compiler::custom_build::prepare_metabuild;
+use crate::core::compiler::unit_graph::UnitDep;
 use crate::core::compiler::{BuildRunner, CompileMode, Unit};
 use crate::core::{Package, TargetKind};
 use crate::util::GlobalContext;
@@ -31,6 +32,7 @@ fn is_in_script(gctx: &GlobalContext) -> bool {
 /// Opens the roots, and selects for every unit of the build what can be taken from them.
 ///
 /// Does nothing if no setting asks for it.
+#[tracing::instrument(skip_all)]
 pub(in crate::core::compiler) fn plan(build_runner: &mut BuildRunner<'_, '_>) -> CargoResult<()> {
     let Some(settings) = settings::read(build_runner.bcx.ws)? else {
         return Ok(());
@@ -45,6 +47,7 @@ pub(in crate::core::compiler) fn plan(build_runner: &mut BuildRunner<'_, '_>) ->
         order: Vec::new(),
         late: HashSet::new(),
         executor: None,
+        pristine: HashMap::new(),
         environment: Arc::new(observe::Environment::new(build_runner.bcx.gctx)?),
         source_digests: Default::default(),
         files: Default::default(),
@@ -115,25 +118,8 @@ pub(in crate::core::compiler) fn plan(build_runner: &mut BuildRunner<'_, '_>) ->
         }
     }
 
-    let mut candidates = Vec::with_capacity(shareable.len());
-    for unit in &shareable {
-        candidates.push(inner.candidates(build_runner, unit)?);
-    }
-    let selection = loop {
-        let selection = select(build_runner, &inner, &shareable, &index, &candidates);
-        let Some(root) = target_dir::conflict(&inner, &candidates, &selection) else {
-            break selection;
-        };
-        let known = inner.in_target_dirs.values_mut();
-        for candidates in candidates.iter_mut().chain(known) {
-            candidates.retain(|candidate| candidate.root != root);
-        }
-    };
-    for ((unit, candidates), selected) in shareable.iter().zip(candidates).zip(selection) {
-        if let Some(selected) = selected {
-            let candidate = candidates.into_iter().nth(selected).expect("was offered");
-            inner.reuse(unit, candidate);
-        }
+    for (unit, candidate) in choose(build_runner, &mut inner, &shareable, &index)? {
+        inner.reuse(unit, candidate);
     }
 
     for unit in &order {
@@ -165,6 +151,79 @@ pub(in crate::core::compiler) fn plan(build_runner: &mut BuildRunner<'_, '_>) ->
         note_loader_path(build_runner, unit);
     }
     Ok(())
+}
+
+/// What to take for those of `units` for which there is something. `index` has their numbers.
+fn choose<'a>(
+    build_runner: &BuildRunner<'_, '_>,
+    inner: &mut Inner,
+    units: &'a [Unit],
+    index: &HashMap<Unit, usize>,
+) -> CargoResult<Vec<(&'a Unit, Candidate)>> {
+    let choice = match choose_first(build_runner, inner, units, index)? {
+        Some(choice) => choice,
+        None => choose_of_all(build_runner, inner, units, index)?,
+    };
+    let (candidates, selection) = choice;
+    let chosen = (units.iter().zip(candidates).zip(selection))
+        .filter_map(|((unit, of_unit), number)| Some((unit, of_unit.into_iter().nth(number?)?)));
+    Ok(chosen.collect())
+}
+
+/// Candidates of each unit, and which of them to take.
+type Choice = (Vec<Vec<Candidate>>, Vec<Option<usize>>);
+
+/// Chooses among the first candidates of each unit, which in most cases is all there is. `None` if
+/// others might fit where these don't. If they all fit, nothing that comes later is better.
+fn choose_first(
+    build_runner: &BuildRunner<'_, '_>,
+    inner: &mut Inner,
+    units: &[Unit],
+    index: &HashMap<Unit, usize>,
+) -> CargoResult<Option<Choice>> {
+    // In a target directory, all have to be of it.
+    if (inner.sources.iter()).any(|source| matches!(source, Source::TargetDir(_))) {
+        return Ok(None);
+    }
+    let candidates = inner.all_candidates(build_runner, units, Extent::First)?;
+    let selection = select(build_runner, inner, units, index, &candidates);
+    let fits = |number: usize| {
+        let is_taken = |dependency: &UnitDep| selection[index[&dependency.unit]].is_some();
+        selection[number].is_some()
+            || candidates[number].is_empty()
+            || !(build_runner.unit_deps(&units[number]).iter()).all(is_taken)
+    };
+    let all_fit = (0..units.len()).all(fits);
+    Ok(all_fit.then_some((candidates, selection)))
+}
+
+/// Chooses among everything there is.
+fn choose_of_all(
+    build_runner: &BuildRunner<'_, '_>,
+    inner: &mut Inner,
+    units: &[Unit],
+    index: &HashMap<Unit, usize>,
+) -> CargoResult<Choice> {
+    let mut candidates = inner.all_candidates(build_runner, units, Extent::All)?;
+    loop {
+        let selection = select(build_runner, inner, units, index, &candidates);
+        let Some(root) = target_dir::conflict(inner, &candidates, &selection) else {
+            return Ok((candidates, selection));
+        };
+        let known = inner.in_target_dirs.values_mut();
+        for candidates in candidates.iter_mut().chain(known) {
+            candidates.retain(|candidate| candidate.root != root);
+        }
+    }
+}
+
+/// Which candidates to look for.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Extent {
+    /// Those of the first root that has any, and if possible not all of them.
+    First,
+    /// All that there are.
+    All,
 }
 
 /// Selects for each of `units` which of its `candidates` to take. `index` has their numbers.
@@ -199,15 +258,37 @@ fn select(
 }
 
 impl Inner {
+    /// The candidates of each of `units`.
+    fn all_candidates(
+        &mut self,
+        build_runner: &BuildRunner<'_, '_>,
+        units: &[Unit],
+        extent: Extent,
+    ) -> CargoResult<Vec<Vec<Candidate>>> {
+        (units.iter())
+            .map(|unit| self.candidates(build_runner, unit, extent))
+            .collect()
+    }
+
     /// Builds of `unit` that any root has and whose observed inputs hold.
     pub(super) fn candidates(
         &mut self,
         build_runner: &BuildRunner<'_, '_>,
         unit: &Unit,
+        extent: Extent,
     ) -> CargoResult<Vec<Candidate>> {
         let gctx = build_runner.bcx.gctx;
         let key = self.entries[unit].key;
         let name = directory_name(unit);
+        let is_primary = build_runner.is_primary_package(unit);
+        let var = self.environment.of(&unit.pkg, is_primary);
+        let pristine = *(self.pristine.entry(unit.pkg.package_id()))
+            .or_insert_with(|| sources::is_pristine(build_runner, &unit.pkg));
+        let world = World {
+            var: &var,
+            pristine,
+            sources: &|| self.source_digests.get(unit.pkg.root()),
+        };
         let mut found = Vec::new();
         for (number, source) in self.sources.iter().enumerate() {
             let root = match source {
@@ -218,6 +299,20 @@ impl Inner {
                     continue;
                 }
             };
+            let mut holds = |candidate: &unit_store::Candidate| {
+                (candidate.record.observed.iter())
+                    .all(|input| input.holds(&candidate.dir, &world, &mut self.files))
+            };
+            if extent == Extent::First {
+                match root.first(&name, key) {
+                    First::Nothing => continue,
+                    First::Found(candidate) if holds(&candidate) => {
+                        found.push(Candidate::new(number, candidate));
+                        break;
+                    }
+                    First::Found(_) | First::Unsure => {}
+                }
+            }
             let (candidates, broken) = root.candidates(&name, key);
             for (dir, error) in broken {
                 if self.warned.insert(dir.clone()) {
@@ -228,31 +323,10 @@ impl Inner {
                     ))?;
                 }
             }
-            let is_primary = build_runner.is_primary_package(unit);
-            let var = self.environment.of(&unit.pkg, is_primary);
-            let world = World {
-                var: &var,
-                pristine: sources::is_pristine(build_runner, &unit.pkg),
-                sources: &|| self.source_digests.get(unit.pkg.root()),
-            };
-            for candidate in candidates {
-                let holds = (candidate.record.observed.iter())
-                    .all(|input| input.holds(&candidate.dir, &world, &mut self.files));
-                if holds {
-                    let observed = candidate.record.observed.into_iter();
-                    let bound_to = observed.filter_map(|input| match input {
-                        Observed::Dependency { key, path } => Some((key, path)),
-                        _ => None,
-                    });
-                    found.push(Candidate {
-                        root: number,
-                        places: Places::in_root(candidate.dir),
-                        identity: candidate.record.identity,
-                        dependencies: candidate.record.dependencies,
-                        bound_to: bound_to.collect(),
-                        libraries: Vec::new(),
-                    });
-                }
+            let candidates = candidates.into_iter().filter(|candidate| holds(candidate));
+            found.extend(candidates.map(|candidate| Candidate::new(number, candidate)));
+            if extent == Extent::First && !found.is_empty() {
+                break;
             }
         }
         Ok(found)

@@ -11,7 +11,8 @@ use unit_store::{Root, RootError, trust};
 use super::{Source, target_dir};
 use crate::GlobalContext;
 use crate::core::Workspace;
-use crate::util::context::{ConfigRelativePath, Definition};
+use crate::util::context::{ConfigKey, ConfigRelativePath, Definition};
+use crate::util::edit_distance::closest_msg;
 use crate::util::errors::CargoResult;
 use crate::util::try_canonicalize;
 
@@ -29,6 +30,18 @@ static PACKAGED: RwLock<Option<PathBuf>> = RwLock::new(None);
 /// for stays what it is in `ws`.
 pub fn note_packaged(ws: &Workspace<'_>) {
     *PACKAGED.write().unwrap() = Some(ws.root_manifest().to_owned());
+}
+
+/// What to add to the warning that nothing is known of `key` in the table `table`, if it is much like
+/// one of ours.
+pub fn similar_setting(table: &ConfigKey, key: &str) -> String {
+    const KEYS: [&str; 3] = [SEARCH_PATH_KEY, DEPS_TARGET_DIR_KEY, TRUSTED_ROOTS_KEY];
+    closest_msg(
+        &format!("{table}.{key}"),
+        KEYS.iter(),
+        |key| key,
+        "config key",
+    )
 }
 
 /// The roots that a build uses.

@@ -24,8 +24,8 @@ use unit_store::{
 };
 
 use super::observe::{Observer, directives};
-use super::plan::directory_name;
-use super::{Inner, Places, Source, State, describe};
+use super::plan::{Extent, directory_name};
+use super::{Inner, MESSAGES, Places, Source, State, describe};
 use crate::core::compiler::build_runner::UnitHash;
 use crate::core::compiler::custom_build::BuildScriptOutputs;
 use crate::core::compiler::job_queue::{Job, JobState, Work};
@@ -125,7 +125,7 @@ fn reuse(build_runner: &BuildRunner<'_, '_>, unit: &Unit) -> CargoResult<bool> {
     let inner = roots.0.as_ref().expect("unit is pending");
     let wanted = (inner.borrow()).dependencies(build_runner, unit, |unit| roots.identity(unit))?;
     let mut inner = inner.borrow_mut();
-    let candidates = inner.candidates(build_runner, unit)?;
+    let candidates = inner.candidates(build_runner, unit, Extent::All)?;
     // Which of several target directories go together was found out for what was taken then.
     let is_target_dir = |source: &Source| matches!(source, Source::TargetDir(_));
     let are_several = inner.sources.iter().filter(|it| is_target_dir(it)).count() > 1;
@@ -627,7 +627,7 @@ impl Commit {
             None if !is_new => return Ok(Kept::ForProjectOnce),
             None => {}
         }
-        (self.root).commit(&self.places.unit, record, self.fields.fields())?;
+        (self.root).commit(&self.places.unit, record, &self.fields)?;
         Ok(Kept::ForAll)
     }
 
@@ -666,7 +666,7 @@ impl Commit {
     fn remove_timestamps(&self) -> CargoResult<()> {
         for entry in std::fs::read_dir(&self.places.unit)? {
             let entry = entry?;
-            if entry.file_type()?.is_file() && entry.file_name() != "messages" {
+            if entry.file_type()?.is_file() && entry.file_name() != MESSAGES {
                 paths::remove_file(entry.path())?;
             }
         }

@@ -237,6 +237,7 @@ fn candidate(
         out,
         run,
         messages,
+        is_silent: false,
     };
 
     let mut declared = None;

@@ -63,6 +63,7 @@ pub(super) fn job(build_runner: &BuildRunner<'_, '_>, unit: &Unit) -> CargoResul
                 FingerprintStatus::New
             },
             cause: None,
+            reuse: build_runner.artifact_roots.fate(build_runner, unit),
         });
     }
     if is_reused {

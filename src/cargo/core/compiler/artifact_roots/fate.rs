@@ -1,0 +1,80 @@
+//! What becomes of units, for Cargo's log and its timing reports.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use super::explain::Causes;
+use super::{ArtifactRoots, Inner, State, describe};
+use crate::core::compiler::{BuildRunner, Unit};
+use crate::util::log_message::FingerprintStatus;
+
+/// What becomes of a unit in a build that has artifact roots.
+#[derive(Clone, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fate {
+    /// It is taken from this root.
+    ReusedFrom(PathBuf),
+    /// No root has it.
+    Compiled {
+        /// What roots have instead.
+        why: String,
+        /// The unit of which that is said, if it is a dependency.
+        because_of: Option<String>,
+    },
+    /// It can't be in a root.
+    NotShareable,
+}
+
+impl Fate {
+    pub(super) fn of(inner: &Inner, causes: &Causes, unit: &Unit) -> Fate {
+        let Some(entry) = inner.entries.get(unit) else {
+            return Fate::NotShareable;
+        };
+        if let State::Reused { root, .. } = entry.state {
+            return Fate::ReusedFrom(inner.sources[root].path().to_owned());
+        }
+        let (why, first) = causes.why(unit);
+        Fate::Compiled {
+            why: why.to_owned(),
+            because_of: first.map(describe),
+        }
+    }
+}
+
+impl ArtifactRoots {
+    /// What becomes of `unit`, if there are roots.
+    pub fn fate(&self, build_runner: &BuildRunner<'_, '_>, unit: &Unit) -> Option<Fate> {
+        let inner = self.0.as_ref()?.borrow();
+        let causes = (inner.causes).get_or_init(|| Causes::of(&inner, build_runner));
+        Some(Fate::of(&inner, causes, unit))
+    }
+}
+
+/// How many units were reused from each root.
+#[derive(Default)]
+pub struct Reused(BTreeMap<PathBuf, usize>);
+
+impl Reused {
+    /// Counts a unit of which the log says `status` and `fate`. Returns `status`.
+    pub fn count(&mut self, status: FingerprintStatus, fate: Option<Fate>) -> FingerprintStatus {
+        if let Some(Fate::ReusedFrom(root)) = fate {
+            *self.0.entry(root).or_default() += 1;
+        }
+        status
+    }
+}
+
+/// Rows of the table in a timing report.
+impl fmt::Display for Reused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (root, count) in &self.0 {
+            let root = (root.to_string_lossy().replace('&', "&amp;")).replace('<', "&lt;");
+            writeln!(
+                f,
+                "<tr>\n<td>Reused units:</td><td>{count} from {root}</td>\n</tr>"
+            )?;
+        }
+        Ok(())
+    }
+}
