@@ -12,7 +12,8 @@
 //! | [`patches`] | patched tree to patches, and the checks on them |
 //! | [`upgrade`] | patched tree to that of another release |
 //! | [`preflight`], [`build`], [`install`], [`toolchain`] | patched tree to binary, and where the binary goes |
-//! | [`sample`], [`demo`], [`bench`], [`stress`], [`alternate`] | the binary at work |
+//! | [`sample`], [`demo`], [`stress`], [`alternate`] | the binary at work |
+//! | [`bench`], in `benches/` | the binary side by side with others |
 //! | [`differential`], [`executable`] | what it builds, byte for byte |
 //! | [`format`] | formatting what is ours |
 //! | [`libtest`], [`upstream_test`], [`soak`], [`test`] | running testsuites and counting what they say |
@@ -25,6 +26,7 @@ use clap::{Args, Parser, Subcommand};
 
 mod alternate;
 mod base;
+#[path = "../../benches/mod.rs"]
 mod bench;
 mod build;
 mod demo;
@@ -74,7 +76,7 @@ enum Command {
     Setup(setup::Options),
     /// Build the drop-in and leave it in `dist/bin`
     Build(BuildArgs),
-    /// Measure what reuse costs, against stock with everything fresh
+    /// Compare the drop-in with what people use today
     Bench(bench::Options),
     /// Show the main job: a new project builds against a read-only root
     Demo,

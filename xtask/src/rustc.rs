@@ -80,6 +80,14 @@ pub(crate) fn base_program(base: &Base, name: &str) -> Result<PathBuf> {
     Ok(base_sysroot(base)?.join("bin").join(file))
 }
 
+/// The compiler of a rustup toolchain.
+pub(crate) fn of_toolchain(name: &str) -> Result<PathBuf> {
+    let path = Command::new("rustup")
+        .args(["which", "rustc", "--toolchain", name])
+        .read()?;
+    Ok(PathBuf::from(path.trim_end()))
+}
+
 /// The root of the toolchain in use.
 fn sysroot() -> Result<PathBuf> {
     let path = command().args(["--print", "sysroot"]).read()?;

@@ -1,0 +1,155 @@
+//! What the drop-in is to reach, in ratios of medians.
+
+use clap::ValueEnum;
+
+use super::contender::Contender;
+use super::results::{Case, Results, Sample, Spread};
+use super::scenario::{AT_ONCE, Scenario};
+
+/// The most that a plan may take for each unit, in microseconds.
+const PLAN: f64 = 20.0;
+
+/// A goal, and what was measured.
+struct Goal {
+    name: String,
+    limit: f64,
+    measured: f64,
+}
+
+/// A table of those goals for which there are measurements.
+pub(super) fn table(results: &Results) -> String {
+    let mut goals = Vec::new();
+    for case in results.cases() {
+        of_case(results, &case, &mut goals);
+    }
+    of_plans(results, &mut goals);
+    if goals.is_empty() {
+        return String::new();
+    }
+    let mut text = "## Goals\n\n| | goal | measured | reached |\n|---|---:|---:|---|\n".to_owned();
+    for Goal {
+        name,
+        limit,
+        measured,
+    } in goals
+    {
+        let is_reached = if measured <= limit { "yes" } else { "**no**" };
+        text += &format!("| {name} | {limit} | {measured:.3} | {is_reached} |\n");
+    }
+    text.push('\n');
+    text
+}
+
+/// The median of a contender's builds.
+fn median(
+    results: &Results,
+    case: &Case,
+    contender: Contender,
+    value: impl Fn(&Sample) -> Option<f64>,
+) -> Option<f64> {
+    let name = contender.to_string();
+    let values = results.of(case, &name).filter_map(value);
+    Spread::of(values).map(|spread| spread.median)
+}
+
+/// What users wait for.
+fn wall(sample: &Sample) -> Option<f64> {
+    Some(sample.wall + sample.copy.unwrap_or(0.0))
+}
+
+fn of_case(results: &Results, case: &Case, goals: &mut Vec<Goal>) {
+    let title = format!("{} ({}), {}", case.workload, case.profile, case.scenario);
+    let mut add = |what: String, limit: f64, measured: Option<f64>| {
+        goals.extend(measured.map(|measured| Goal {
+            name: format!("{title}: {what}"),
+            limit,
+            measured,
+        }));
+    };
+    let time = |contender| median(results, case, contender, wall);
+    let ratio = |one: Option<f64>, other: Option<f64>| Some(one? / other?);
+    let fastest_peer = (Contender::value_variants().iter())
+        .filter(|contender| contender.peer().is_some())
+        .filter_map(|contender| time(*contender))
+        .min_by(f64::total_cmp);
+    let is = |scenario: Scenario| case.scenario == scenario.to_string();
+    let (root, floor) = (time(Contender::Root), time(Contender::Floor));
+    if is(Scenario::First) {
+        add("of the floor".to_owned(), 1.03, ratio(root, floor));
+        add(
+            "of the fastest peer".to_owned(),
+            1.0,
+            ratio(root, fastest_peer),
+        );
+        let sccache = time(Contender::Sccache);
+        add("of sccache".to_owned(), 0.15, ratio(root, sccache));
+        let files = |contender| median(results, case, contender, |it| Some(it.files as f64));
+        let more = files(Contender::Root).zip(files(Contender::Floor));
+        let more = more.map(|(ours, floor)| (ours - floor).max(0.0));
+        add("files beside the member's own".to_owned(), 0.0, more);
+    }
+    if is(Scenario::OtherFileSystem) {
+        add("of the floor".to_owned(), 1.03, ratio(root, floor));
+        add(
+            "of the fastest peer".to_owned(),
+            0.5,
+            ratio(root, fastest_peer),
+        );
+    }
+    if is(Scenario::NoOp) {
+        add("of stock".to_owned(), 0.9, ratio(root, floor));
+        let peak = |contender| median(results, case, contender, |it| it.peak.map(|it| it as f64));
+        let memory = ratio(peak(Contender::Root), peak(Contender::Floor));
+        add("memory of Cargo, of stock's".to_owned(), 1.1, memory);
+    }
+    if is(Scenario::Cold) {
+        let cold = ratio(time(Contender::DepsDir), time(Contender::Stock));
+        add("filling a deps dir, of stock".to_owned(), 1.03, cold);
+    }
+    if is(Scenario::AtOnce) {
+        let cpu = |case: &Case, contender| median(results, case, contender, |it| it.cpu);
+        let other = |scenario: Scenario| Case {
+            scenario: scenario.to_string(),
+            ..case.clone()
+        };
+        let cold = cpu(&other(Scenario::Cold), Contender::Stock);
+        let member = cpu(&other(Scenario::First), Contender::Floor);
+        let least = cold
+            .zip(member)
+            .map(|(cold, member)| cold + AT_ONCE as f64 * member);
+        let at_once = ratio(cpu(case, Contender::DepsDir), least);
+        add(
+            "CPU time, of one build and the members".to_owned(),
+            1.1,
+            at_once,
+        );
+    }
+}
+
+fn of_plans(results: &Results, goals: &mut Vec<Goal>) {
+    let mut sizes: Vec<_> = results.plans.iter().map(|it| (it.graph, it.root)).collect();
+    sizes.dedup();
+    let time = |size: (usize, usize)| {
+        let plans = results
+            .plans
+            .iter()
+            .filter(|it| (it.graph, it.root) == size);
+        Some(Spread::of(plans.map(|it| it.seconds))?.median * 1e6 / size.0 as f64)
+    };
+    for &(graph, root) in &sizes {
+        goals.extend(time((graph, root)).map(|measured| Goal {
+            name: format!("plan of {graph} units, root of {root}: µs a unit"),
+            limit: PLAN,
+            measured,
+        }));
+    }
+    let of_smallest = sizes
+        .iter()
+        .filter(|size| Some(size.0) == sizes.first().map(|it| it.0));
+    let roots = Spread::of(of_smallest.filter_map(|size| time(*size)));
+    goals.extend(roots.map(|roots| Goal {
+        name: "plan, the slowest root of the fastest".to_owned(),
+        limit: 1.1,
+        measured: roots.greatest / roots.least,
+    }));
+}

@@ -1,0 +1,270 @@
+//! Side by side with what people use today.
+//!
+//! All contenders build the same projects, one after the other in each round, so that whatever else the machine does falls on
+//! all of them; they are compared round by round. A build that should have reused something and did not is an error.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`contender`] | who is compared, and how each is set up |
+//! | [`workload`], [`scenario`] | what is built, and in which situation |
+//! | [`synthetic`] | plans of generated graphs |
+//! | [`plain`] | what the drop-in costs without our settings |
+//! | [`measure`] | what a build takes |
+//! | [`results`], [`report`], [`goals`] | what is kept of it, and what people see |
+//!
+//! ```text
+//! target/bench/
+//!   peers/                       the other tools, installed once
+//!   tools/                       a compiler that leaves marks
+//!   <workload>-<profile>/        made anew by each run
+//!     filler/ project/ next/     the projects as they are created
+//!     <contender>/               its copies, and what it keeps
+//!   synthetic/                   generated graphs, and roots for them
+//!   plain/                       for `--plain`
+//! ```
+
+mod contender;
+mod goals;
+mod measure;
+mod plain;
+mod report;
+mod results;
+mod scenario;
+mod synthetic;
+mod workload;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use clap::{Args, ValueEnum};
+
+use self::contender::{Contender, PEERS, Tools};
+use self::results::{Machine, Results};
+use self::scenario::{Course, Scenario};
+use self::workload::Workload;
+use crate::build;
+use crate::repo::Repo;
+use crate::rustc;
+use crate::shell::{self, CommandExt};
+
+/// Where results are kept, to make reports of.
+const RESULTS: &str = "benches/results.json";
+
+/// Another file system than that of disks, on Linux.
+const MEMORY: &str = "/dev/shm";
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// What to measure [default: everything]
+    #[arg(value_enum)]
+    scenarios: Vec<Scenario>,
+    /// What to build [default: the template]
+    #[arg(long, value_enum, value_name = "WORKLOAD")]
+    workload: Vec<Workload>,
+    /// Whom to compare [default: everyone]
+    #[arg(long, value_enum, value_name = "CONTENDER")]
+    contender: Vec<Contender>,
+    /// How many rounds to run
+    #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u32).range(3..))]
+    rounds: u32,
+    /// How many rounds to run of builds from nothing
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    cold_rounds: u32,
+    /// Build with optimizations
+    #[arg(long)]
+    release: bool,
+    /// Measure plans of generated graphs, and roots of up to 100,000 units
+    #[arg(long)]
+    synthetic: bool,
+    /// Use this Cargo, instead of building the drop-in
+    #[arg(long, value_name = "PATH")]
+    cargo: Option<PathBuf>,
+    /// Another rustup toolchain, for the change to its compiler
+    #[arg(long, value_name = "NAME")]
+    toolchain: Option<String>,
+    /// A directory on another file system
+    #[arg(long, value_name = "DIR")]
+    elsewhere: Option<PathBuf>,
+    /// Measure what the drop-in costs without our settings, against Cargo built from the unpatched crate
+    #[arg(long)]
+    plain: bool,
+    /// Add what was measured to `benches/results.json`, in place of what that has of the same
+    #[arg(long)]
+    keep: bool,
+    /// Write the report of `benches/results.json` to `docs/`, and measure nothing
+    #[arg(long, exclusive = true)]
+    report: bool,
+}
+
+/// Runs the benchmark and prints its tables.
+pub(crate) fn run(repo: &Repo, options: &Options) -> Result<()> {
+    let kept = repo.root().join(RESULTS);
+    if options.report {
+        return report::write(repo, &load(&kept)?);
+    }
+    let drop_in = build::drop_in(repo, options.cargo.as_deref())?;
+    if options.plain {
+        return plain::run(repo, &drop_in, options.rounds);
+    }
+    let results = measure(repo, options, drop_in)?;
+    print!("{}", report::tables(&results));
+    if options.keep {
+        let all = match kept.exists() {
+            true => load(&kept)?.with(results),
+            false => results,
+        };
+        let text = serde_json::to_string_pretty(&all)?;
+        shell::write_if_changed(&kept, &text)?;
+        shell::status("Wrote", RESULTS);
+    }
+    Ok(())
+}
+
+fn load(path: &Path) -> Result<Results> {
+    serde_json::from_str(&shell::read(path)?)
+        .with_context(|| format!("failed to parse `{}`", path.display()))
+}
+
+fn measure(repo: &Repo, options: &Options, drop_in: PathBuf) -> Result<Results> {
+    let dir = repo.root().join("target").join("bench");
+    let tools = tools(repo, &dir, drop_in, options.toolchain.as_deref())?;
+    let mut results = Results {
+        date: shell::today()?,
+        machine: Machine::query(&dir),
+        versions: vec![
+            ("drop-in".to_owned(), version_of(&tools.drop_in)?),
+            ("stock".to_owned(), version_of(&tools.stock)?),
+        ],
+        missing: Vec::new(),
+        samples: Vec::new(),
+        plans: Vec::new(),
+    };
+    for compiler in &tools.compilers {
+        results
+            .versions
+            .push(("rustc".to_owned(), version_of(compiler)?));
+    }
+    if options.synthetic {
+        results.plans = synthetic::run(repo, &tools, options.rounds)?;
+        return Ok(results);
+    }
+
+    let mut contenders = match options.contender.as_slice() {
+        [] => Contender::value_variants(),
+        some => some,
+    }
+    .to_vec();
+    for peer in PEERS {
+        let is_it = |it: &Contender| it.peer().is_some_and(|it| it.package == peer.package);
+        if !contenders.iter().any(is_it) {
+            continue;
+        }
+        match tools.install(peer) {
+            Ok(version) => results.versions.push((peer.package.to_owned(), version)),
+            Err(error) => {
+                let line = format!("{}: it can't be installed: {error:#}", peer.package);
+                shell::warn(&line);
+                results.missing.push(line);
+                contenders.retain(|it| !is_it(it));
+            }
+        }
+    }
+    let memory = Some(PathBuf::from(MEMORY)).filter(|dir| dir.is_dir());
+    let elsewhere = (options.elsewhere.clone().or(memory)).map(|dir| dir.join("cargo-roots-bench"));
+    let workloads = match options.workload.as_slice() {
+        [] => &[Workload::Template],
+        some => some,
+    };
+    for &workload in workloads {
+        let mut course = Course::new(
+            repo,
+            &tools,
+            workload,
+            options.release,
+            &contenders,
+            elsewhere.as_deref(),
+        )?;
+        // In this order, as the first ones empty caches and the last one leaves them elsewhere.
+        for scenario in [
+            Scenario::Cold,
+            Scenario::AtOnce,
+            Scenario::First,
+            Scenario::NoOp,
+            Scenario::ColdPages,
+            Scenario::NextCommit,
+            Scenario::Toolchain,
+            Scenario::OtherFileSystem,
+        ] {
+            if options.scenarios.is_empty() || options.scenarios.contains(&scenario) {
+                let rounds = match scenario {
+                    Scenario::Cold | Scenario::AtOnce => options.cold_rounds,
+                    _ => options.rounds,
+                };
+                course.run(scenario, rounds)?;
+            }
+        }
+        results.samples.append(&mut course.samples);
+        results.missing.append(&mut course.missing);
+    }
+    Ok(results)
+}
+
+/// The programs that builds need.
+fn tools(repo: &Repo, dir: &Path, drop_in: PathBuf, toolchain: Option<&str>) -> Result<Tools> {
+    let base = repo.base()?;
+    let mut tools = Tools {
+        peers: dir.join("peers"),
+        drop_in,
+        stock: rustc::stock_cargo(&base)?,
+        compilers: Vec::new(),
+        log: dir.join("tools").join("compiled"),
+    };
+    let mut real = vec![rustc::base_program(&base, "rustc")?];
+    real.extend(toolchain.map(rustc::of_toolchain).transpose()?);
+    for (number, real) in real.iter().enumerate() {
+        let compiler = dir
+            .join("tools")
+            .join(format!("compiler-{number}"))
+            .join("rustc");
+        write_compiler(&compiler, real, &tools.log)?;
+        tools.compilers.push(compiler);
+    }
+    Ok(tools)
+}
+
+/// Makes a compiler that is `real`, and adds a byte to `log` for each crate.
+fn write_compiler(compiler: &Path, real: &Path, log: &Path) -> Result<()> {
+    ensure!(
+        cfg!(unix),
+        "the compilers that are started are counted with a shell script, which this system doesn't run"
+    );
+    let script = format!(
+        "#!/bin/sh\ncase \"$*\" in\n*--crate-name\\ ___*) ;;\n*--crate-name*) printf x >> '{}' ;;\nesac\nexec '{}' \"$@\"\n",
+        log.display(),
+        real.display()
+    );
+    shell::write_if_changed(compiler, &script)?;
+    make_executable(compiler)
+}
+
+#[cfg(unix)]
+fn make_executable(path: &Path) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    Ok(fs::set_permissions(
+        path,
+        fs::Permissions::from_mode(0o755),
+    )?)
+}
+
+#[cfg(not(unix))]
+fn make_executable(_: &Path) -> Result<()> {
+    Ok(())
+}
+
+fn version_of(program: &Path) -> Result<String> {
+    let version = std::process::Command::new(program)
+        .arg("--version")
+        .read()?;
+    Ok(version.trim().to_owned())
+}

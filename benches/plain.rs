@@ -1,0 +1,81 @@
+//! What the drop-in costs without our settings: stock Cargo and the drop-in in turns, in one target directory.
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use super::results::Spread;
+use crate::build;
+use crate::repo::Repo;
+use crate::sample;
+use crate::shell::{self, CommandExt};
+use crate::upstream;
+
+/// How many pairs there are for one of a longer kind.
+const TURNS: u32 = 5;
+
+/// Commands that compile nothing or the member only, over the upstream crate and all that it depends on, for stock and the
+/// drop-in.
+pub(super) fn run(repo: &Repo, drop_in: &Path, pairs: u32) -> Result<()> {
+    let stock = build::stock(repo)?;
+    let bench = repo.root().join("target").join("bench").join("plain");
+    let (project, target) = (bench.join("project"), bench.join("target"));
+    upstream::copy(&repo.base_dir(), &project)?;
+    let source = project.join("lib.rs");
+    let call = |cargo: &Path, arguments: &[&str]| -> Result<Duration> {
+        let mut command = shell::command(cargo, &project);
+        for name in sample::OURS {
+            command.env_remove(name);
+        }
+        command.args(arguments).env("CARGO_TARGET_DIR", &target);
+        let start = Instant::now();
+        command.read()?;
+        Ok(start.elapsed())
+    };
+    shell::status("Checking", repo.display(&project));
+    call(&stock, &["check"])?;
+
+    println!(
+        "{:36} {:>9} {:>9}   ratio: median (least to most)",
+        "", "ours", "stock"
+    );
+    for (name, arguments, is_edited) in [
+        ("check with nothing to do", &["check"][..], false),
+        ("check of the member", &["check"], true),
+        ("metadata", &["metadata", "--format-version=1"], false),
+        ("tree", &["tree"], false),
+    ] {
+        let mut edits = 0;
+        let mut run = |cargo: &Path| {
+            edits += 1;
+            if is_edited {
+                fs::write(&source, format!("//! Edit {edits}."))?;
+            }
+            call(cargo, arguments)
+        };
+        let mut measured = Vec::new();
+        for pair in 0..TURNS * pairs {
+            let (ours, stock) = if pair.is_multiple_of(2) {
+                let stock = run(&stock)?;
+                (run(drop_in)?, stock)
+            } else {
+                (run(drop_in)?, run(&stock)?)
+            };
+            measured.push((ours.as_secs_f64(), stock.as_secs_f64()));
+        }
+        let [ours, stock, ratio] = [
+            Spread::of(measured.iter().map(|(ours, _)| *ours)),
+            Spread::of(measured.iter().map(|(_, stock)| *stock)),
+            Spread::of(measured.iter().map(|(ours, stock)| ours / stock)),
+        ]
+        .map(|spread| spread.context("nothing was measured"));
+        let ratio = ratio?;
+        println!(
+            "{name:36} {:>7.3} s {:>7.3} s   {:.3} ({:.3} to {:.3})",
+            ours?.median, stock?.median, ratio.median, ratio.least, ratio.greatest
+        );
+    }
+    Ok(())
+}

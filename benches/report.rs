@@ -1,0 +1,235 @@
+//! Tables and plots of what was measured.
+
+use std::fmt::{self, Write as _};
+
+use anyhow::Result;
+use svg::Document;
+use svg::node::element::{Line, Rectangle, Style, Text};
+
+use super::goals;
+use super::results::{Case, Results, Sample, Spread};
+use crate::repo::Repo;
+use crate::shell;
+
+/// The report in this repository.
+const REPORT: &str = "docs/benchmarks.md";
+
+/// How plots look, whatever the page around them does.
+const STYLE: &str = "text { font: 13px system-ui, sans-serif; fill: #24292f } .ours { fill: #2f6f4f } .other { fill: #9aa4af } \
+    .spread { stroke: #24292f } @media (prefers-color-scheme: dark) { text { fill: #d0d7de } .spread { stroke: #d0d7de } }";
+
+/// Writes the report and its plots.
+pub(super) fn write(repo: &Repo, results: &Results) -> Result<()> {
+    let mut text = "# Benchmarks\n\n".to_owned();
+    text += "What `cargo xtask bench` measured, from `benches/results.json`; `cargo xtask bench --report` makes this page of it. \
+             All that is in one table was built in turns, in one run. Times are medians, with the least and the greatest; ratios are \
+             medians of those of builds that were run one after the other.\n\n";
+    writeln!(text, "{}", Origin(results))?;
+    for case in results.cases() {
+        if case.scenario.starts_with("first build") {
+            let file = format!("benchmark-{}.svg", name_of(&case));
+            let plot = plot(results, &case);
+            shell::write_if_changed(&repo.root().join("docs").join(&file), &plot)?;
+            writeln!(
+                text,
+                "![{} {}: {}]({file})\n",
+                case.workload, case.profile, case.scenario
+            )?;
+        }
+    }
+    text += &tables(results);
+    shell::write_if_changed(&repo.root().join(REPORT), &text)?;
+    shell::status("Wrote", REPORT);
+    Ok(())
+}
+
+/// A table of goals, one for each case, and one of plans.
+pub(super) fn tables(results: &Results) -> String {
+    let mut text = goals::table(results);
+    for case in results.cases() {
+        text += &format!(
+            "## {} ({}): {}\n\n",
+            case.workload, case.profile, case.scenario
+        );
+        text += &table(results, &case);
+        text.push('\n');
+    }
+    if !results.plans.is_empty() {
+        text += "## Plans\n\n| units in the build | units in the root | time | for each unit |\n|---:|---:|---:|---:|\n";
+        let mut sizes: Vec<_> = results.plans.iter().map(|it| (it.graph, it.root)).collect();
+        sizes.dedup();
+        for (graph, root) in sizes {
+            let times = results
+                .plans
+                .iter()
+                .filter(|it| (it.graph, it.root) == (graph, root));
+            if let Some(time) = Spread::of(times.map(|it| it.seconds)) {
+                text += &format!(
+                    "| {graph} | {root} | {} ms | {:.1} µs |\n",
+                    Scaled(time, 1e3),
+                    time.median * 1e6 / graph as f64
+                );
+            }
+        }
+        text.push('\n');
+    }
+    if !results.missing.is_empty() {
+        text += "## Not measured\n\n";
+        for line in &results.missing {
+            text += &format!("- {line}\n");
+        }
+    }
+    text
+}
+
+fn table(results: &Results, case: &Case) -> String {
+    let mut text = "| | time | of the floor | CPU | memory of Cargo | compiled | new files | in them | kept elsewhere |\n\
+                    |---|---:|---:|---:|---:|---:|---:|---:|---:|\n"
+        .to_owned();
+    for name in contenders(results, case) {
+        let median = |value: fn(&Sample) -> Option<f64>| {
+            Spread::of(results.of(case, name).filter_map(value)).map(|spread| spread.median)
+        };
+        let Some(wall) = Spread::of(results.of(case, name).map(|it| it.wall)) else {
+            continue;
+        };
+        let mut time = format!("{} s", Scaled(wall, 1.0));
+        if let Some(copy) = median(|it| it.copy) {
+            time += &format!(", and {copy:.2} s to copy");
+        }
+        let ratio = results.ratio(case, name, "floor", |it| it.wall + it.copy.unwrap_or(0.0));
+        let or_not = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+        text += &format!(
+            "| {name} | {time} | {} | {} | {} | {} | {} | {} | {} |\n",
+            or_not(ratio.map(|ratio| Scaled(ratio, 1.0).to_string())),
+            or_not(median(|it| it.cpu).map(|cpu| format!("{cpu:.2} s"))),
+            or_not(median(|it| it.peak.map(|peak| peak as f64)).map(megabytes)),
+            or_not(median(|it| Some(it.compiled as f64)).map(|count| count.to_string())),
+            or_not(median(|it| Some(it.files as f64)).map(|count| count.to_string())),
+            or_not(median(|it| Some(it.bytes as f64)).map(megabytes)),
+            or_not(median(|it| Some(it.cache as f64)).map(megabytes)),
+        );
+    }
+    text
+}
+
+/// Bars of the times of all contenders, the shortest first.
+fn plot(results: &Results, case: &Case) -> String {
+    const WIDTH: f64 = 760.0;
+    const LEFT: f64 = 190.0;
+    const RIGHT: f64 = 90.0;
+    const ROW: f64 = 26.0;
+    let mut bars: Vec<(&str, Spread)> = contenders(results, case)
+        .into_iter()
+        .filter_map(|name| {
+            let times = results
+                .of(case, name)
+                .map(|it| it.wall + it.copy.unwrap_or(0.0));
+            Some((name, Spread::of(times)?))
+        })
+        .collect();
+    bars.sort_by(|(_, one), (_, other)| one.median.total_cmp(&other.median));
+    let longest = bars
+        .iter()
+        .map(|(_, it)| it.greatest)
+        .fold(f64::MIN_POSITIVE, f64::max);
+    let scale = (WIDTH - LEFT - RIGHT) / longest;
+    let height = ROW * (bars.len() as f64 + 1.5);
+    let title = format!(
+        "{} ({}): {}, seconds",
+        case.workload, case.profile, case.scenario
+    );
+    let mut document = Document::new()
+        .set("viewBox", (0.0, 0.0, WIDTH, height))
+        .set("width", WIDTH)
+        .set("height", height)
+        .add(Style::new(STYLE))
+        .add(Text::new(title).set("x", 8.0).set("y", ROW * 0.8));
+    for (row, (name, time)) in bars.iter().enumerate() {
+        let top = ROW * (row as f64 + 1.2);
+        let middle = top + ROW * 0.4;
+        let is_ours = name.starts_with("drop-in");
+        let label = |text: String, x: f64| Text::new(text).set("x", x).set("y", middle + 4.5);
+        document = document
+            .add(label((*name).to_owned(), 8.0))
+            .add(
+                Rectangle::new()
+                    .set("class", if is_ours { "ours" } else { "other" })
+                    .set("x", LEFT)
+                    .set("y", top)
+                    .set("width", time.median * scale)
+                    .set("height", ROW * 0.8),
+            )
+            .add(
+                Line::new()
+                    .set("class", "spread")
+                    .set("x1", LEFT + time.least * scale)
+                    .set("x2", LEFT + time.greatest * scale)
+                    .set("y1", middle)
+                    .set("y2", middle),
+            )
+            .add(label(
+                format!("{:.2}", time.median),
+                LEFT + time.greatest * scale + 6.0,
+            ));
+    }
+    format!("{document}\n")
+}
+
+/// Who was measured, in order.
+fn contenders<'a>(results: &'a Results, case: &Case) -> Vec<&'a str> {
+    let mut names = Vec::new();
+    for sample in results.samples.iter().filter(|sample| case.has(sample)) {
+        if !names.contains(&sample.contender.as_str()) {
+            names.push(sample.contender.as_str());
+        }
+    }
+    names.sort_by_key(|name| super::contender::place(name));
+    names
+}
+
+fn name_of(case: &Case) -> String {
+    let name = format!("{} {} {}", case.workload, case.profile, case.scenario);
+    name.replace(", ", "-").replace(' ', "-")
+}
+
+fn megabytes(bytes: f64) -> String {
+    format!("{:.1} MB", bytes / 1e6)
+}
+
+/// A spread, for people.
+struct Scaled(Spread, f64);
+
+impl fmt::Display for Scaled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(spread, scale) = self;
+        let [median, least, greatest] =
+            [spread.median, spread.least, spread.greatest].map(|value| value * scale);
+        write!(f, "{median:.3} ({least:.3}–{greatest:.3})")
+    }
+}
+
+/// When, where and with what it was measured.
+struct Origin<'a>(&'a Results);
+
+impl fmt::Display for Origin<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(results) = self;
+        let machine = &results.machine;
+        writeln!(
+            f,
+            "- {}, {}: {} cores, {}",
+            results.date, machine.system, machine.cores, machine.processor
+        )?;
+        if let Some(memory) = machine.memory {
+            writeln!(f, "- {:.0} GB of memory", memory as f64 / 1e9)?;
+        }
+        if let Some(name) = &machine.file_system {
+            writeln!(f, "- projects on {name}")?;
+        }
+        for (name, version) in &results.versions {
+            writeln!(f, "- {name}: `{version}`")?;
+        }
+        Ok(())
+    }
+}

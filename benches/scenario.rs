@@ -1,0 +1,518 @@
+//! What is measured of a workload.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+use std::time::Instant;
+
+use anyhow::{Context, Result, anyhow, ensure};
+use clap::ValueEnum;
+
+use super::contender::{Camp, Contender, Tools};
+use super::measure::{self, Usage};
+use super::results::Sample;
+use super::workload::Workload;
+use crate::repo::Repo;
+use crate::sample;
+use crate::shell::{self, CommandExt};
+use crate::upstream;
+
+/// How many projects are built at once.
+pub(super) const AT_ONCE: usize = 8;
+
+/// How many builds with nothing to do there are for one of another kind. They are short.
+const NO_OPS: u32 = 3;
+
+/// Something that users do.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum Scenario {
+    /// Building from nothing, which fills caches
+    Cold,
+    /// First build of a new project whose dependencies were built before
+    First,
+    /// The same, with caches on another file system, and roots read-only
+    OtherFileSystem,
+    /// The same, where nothing that is on disk is in memory
+    ColdPages,
+    /// A build after one dependency was updated
+    NextCommit,
+    /// A build after a change to another compiler, for which everything was prepared
+    Toolchain,
+    /// A build with nothing to do
+    NoOp,
+    /// Eight new projects at once, with nothing in caches
+    AtOnce,
+}
+
+impl fmt::Display for Scenario {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Cold => "cold",
+            Self::First => "first build",
+            Self::OtherFileSystem => "first build, other file system",
+            Self::ColdPages => "first build, cold page cache",
+            Self::NextCommit => "next commit",
+            Self::Toolchain => "another compiler",
+            Self::NoOp => "no-op",
+            Self::AtOnce => "8 at once",
+        })
+    }
+}
+
+impl Scenario {
+    /// Whether `contender` takes part.
+    fn is_for(self, contender: Contender) -> bool {
+        use Contender::{CopiedTarget, DepsDir, Floor, KacheUnseeded, Root, Stock, ThreeRoots};
+        match self {
+            // Roots are filled as a deps dir is.
+            Self::Cold | Self::AtOnce => !matches!(
+                contender,
+                Floor | CopiedTarget | KacheUnseeded | Root | ThreeRoots
+            ),
+            Self::First | Self::ColdPages => true,
+            Self::OtherFileSystem => contender != Stock && contender != DepsDir,
+            Self::NextCommit => !matches!(contender, Stock | CopiedTarget),
+            Self::Toolchain => contender != CopiedTarget,
+            Self::NoOp => contender != Stock && contender != CopiedTarget,
+        }
+    }
+}
+
+/// The builds of one workload in one profile.
+pub(crate) struct Course<'a> {
+    tools: &'a Tools,
+    workload: Workload,
+    is_release: bool,
+    dir: PathBuf,
+    /// A directory on another file system.
+    elsewhere: Option<PathBuf>,
+    camps: Vec<Camp<'a>>,
+    /// How many crates there are to compile, once that is known.
+    total: Option<usize>,
+    pub(crate) samples: Vec<Sample>,
+    /// What could not be measured, and why.
+    pub(crate) missing: Vec<String>,
+}
+
+impl<'a> Course<'a> {
+    /// Makes the projects, a copy for each of `contenders`.
+    pub(crate) fn new(
+        repo: &Repo,
+        tools: &'a Tools,
+        workload: Workload,
+        is_release: bool,
+        contenders: &[Contender],
+        elsewhere: Option<&Path>,
+    ) -> Result<Self> {
+        let profile = if is_release { "release" } else { "dev" };
+        let dir = (repo.root().join("target").join("bench")).join(format!("{workload}-{profile}"));
+        shell::status("Creating", repo.display(&dir));
+        shell::remove_dir(&dir)?;
+        workload.create(repo, &dir)?;
+        let mut camps = Vec::new();
+        for &contender in contenders {
+            let of_contender = dir.join(format!("{contender:?}"));
+            let camp = Camp::new(contender, tools, &of_contender, is_release);
+            upstream::copy(&dir.join("filler"), &camp.filler)?;
+            upstream::copy(&dir.join("project"), &camp.project)?;
+            camps.push(camp);
+        }
+        Ok(Self {
+            tools,
+            workload,
+            is_release,
+            elsewhere: elsewhere.map(|it| it.join(format!("{workload}-{profile}"))),
+            dir,
+            camps,
+            total: None,
+            samples: Vec::new(),
+            missing: Vec::new(),
+        })
+    }
+
+    fn profile(&self) -> &'static str {
+        if self.is_release { "release" } else { "dev" }
+    }
+
+    /// Measures `rounds` rounds of a scenario, in each of which all contenders build one after the other. Who begins changes.
+    pub(crate) fn run(&mut self, scenario: Scenario, rounds: u32) -> Result<()> {
+        let mut camps = std::mem::take(&mut self.camps);
+        let result = self.run_with(&mut camps, scenario, rounds);
+        self.camps = camps;
+        result
+    }
+
+    fn run_with(&mut self, camps: &mut [Camp<'a>], scenario: Scenario, rounds: u32) -> Result<()> {
+        let rounds = match scenario {
+            Scenario::NoOp => rounds * NO_OPS,
+            _ => rounds,
+        };
+        if scenario == Scenario::OtherFileSystem {
+            let Some(elsewhere) = self.elsewhere.clone() else {
+                self.miss(scenario, "there is no other file system, see `--elsewhere`");
+                return Ok(());
+            };
+            for camp in camps.iter_mut() {
+                move_cache(camp, &elsewhere)?;
+            }
+        }
+        if scenario == Scenario::ColdPages && !drop_pages() {
+            self.miss(scenario, "it takes root to empty the page cache of Linux");
+            return Ok(());
+        }
+        if scenario == Scenario::Toolchain && self.tools.compilers.len() < 2 {
+            self.miss(scenario, "there is no other compiler, see `--toolchain`");
+            return Ok(());
+        }
+        if !matches!(scenario, Scenario::Cold | Scenario::AtOnce) {
+            for camp in camps.iter_mut() {
+                fill(camp, self.workload, &self.dir)?;
+            }
+        }
+        if scenario == Scenario::Toolchain {
+            for camp in camps.iter_mut() {
+                shell::status(
+                    "Filling",
+                    format!("the cache of {} with another compiler", camp.contender),
+                );
+                fill_again(camp, &self.dir)?;
+            }
+        }
+        for round in 1..=rounds {
+            let title = format!("{} {}: {scenario}", self.workload, self.profile());
+            shell::status("Measuring", format!("{title}, round {round} of {rounds}"));
+            let count = camps.len();
+            for turn in 0..count {
+                let camp = &mut camps[(turn + round as usize) % count];
+                if scenario.is_for(camp.contender) {
+                    let contender = camp.contender;
+                    self.measure(camp, scenario, round)
+                        .with_context(|| format!("{title}, {contender}"))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn miss(&mut self, scenario: Scenario, why: &str) {
+        let line = format!("{} {}: {scenario}: {why}", self.workload, self.profile());
+        shell::warn(&line);
+        self.missing.push(line);
+    }
+
+    fn measure(&mut self, camp: &mut Camp<'_>, scenario: Scenario, round: u32) -> Result<()> {
+        let target = camp.project.join("target");
+        let mut copy = None;
+        let said = self.dir.join("said");
+        let log = &self.tools.log;
+        let lockfile = match scenario {
+            Scenario::NextCommit => "next/Cargo.lock",
+            _ => "project/Cargo.lock",
+        };
+        let before = match scenario {
+            Scenario::Cold | Scenario::AtOnce => {
+                empty(camp)?;
+                Listing::default()
+            }
+            Scenario::First | Scenario::OtherFileSystem | Scenario::ColdPages => {
+                match camp.contender {
+                    Contender::Floor => self.remove_member(camp)?,
+                    Contender::CopiedTarget => {
+                        shell::remove_dir(&target)?;
+                        let start = Instant::now();
+                        copy_all(&camp.filler.join("target"), &target)?;
+                        copy = Some(start.elapsed());
+                    }
+                    _ => shell::remove_dir(&target)?,
+                }
+                Listing::of(&target)?
+            }
+            Scenario::Toolchain => {
+                match camp.contender {
+                    Contender::Floor => {
+                        camp.compiler = 1;
+                        self.remove_member(camp)?;
+                    }
+                    _ => self.restore(camp, scenario)?,
+                }
+                camp.compiler = 1;
+                Listing::of(&target)?
+            }
+            Scenario::NextCommit => {
+                self.restore(camp, scenario)?;
+                Listing::of(&target)?
+            }
+            Scenario::NoOp => Listing::of(&target)?,
+        };
+        let lockfile = self.dir.join(lockfile);
+        fs::copy(&lockfile, camp.project.join("Cargo.lock"))
+            .with_context(|| format!("failed to copy `{}`", lockfile.display()))?;
+        if scenario == Scenario::ColdPages {
+            ensure!(drop_pages(), "the page cache could not be emptied");
+        }
+        fs::write(log, "")?;
+        let usage = match scenario {
+            Scenario::Cold => measure::run(&mut camp.fill(0), &camp.servers(), &said)?,
+            Scenario::AtOnce => self.run_at_once(camp)?,
+            _ => measure::run(&mut camp.build(&camp.project), &camp.servers(), &said)?,
+        };
+        camp.compiler = 0;
+        let compiled = usize::try_from(fs::metadata(log)?.len())?;
+        let after = match scenario {
+            Scenario::Cold => Listing::of(&camp.filler.join("target"))?,
+            _ => Listing::of(&target)?,
+        };
+        self.check(camp, scenario, compiled)?;
+        let (files, bytes) = after.beyond(&before);
+        self.samples.push(Sample {
+            workload: self.workload.to_string(),
+            profile: self.profile().to_owned(),
+            scenario: scenario.to_string(),
+            contender: camp.contender.to_string(),
+            round,
+            wall: usage.wall.as_secs_f64(),
+            cpu: usage.cpu.map(|cpu| cpu.as_secs_f64()),
+            copy: copy.map(|copy| copy.as_secs_f64()),
+            peak: usage.peak,
+            compiled,
+            files,
+            bytes,
+            cache: Listing::of(&camp.cache)?.beyond(&Listing::default()).1,
+        });
+        Ok(())
+    }
+
+    /// A build that was to reuse something and did not, or that was to find nothing and did, says nothing.
+    fn check(&mut self, camp: &Camp<'_>, scenario: Scenario, compiled: usize) -> Result<()> {
+        if scenario == Scenario::Cold && camp.contender == Contender::Stock {
+            self.total = Some(compiled);
+        }
+        let total = self.total;
+        let is_right = match scenario {
+            Scenario::Cold => total.is_none_or(|total| compiled == total),
+            Scenario::AtOnce => compiled > 0,
+            Scenario::NoOp => compiled == 0,
+            _ if camp.contender == Contender::Stock => total.is_none_or(|total| compiled == total),
+            _ => total.is_none_or(|total| compiled < total),
+        };
+        ensure!(
+            is_right,
+            "{compiled} crates were compiled, of {}",
+            total.map_or_else(|| "?".to_owned(), |total| total.to_string())
+        );
+        Ok(())
+    }
+
+    /// Builds several projects at once, none of which was built before.
+    fn run_at_once(&self, camp: &Camp<'_>) -> Result<Usage> {
+        let mut projects = Vec::new();
+        for number in 1..=AT_ONCE {
+            let project = camp.project.with_file_name(format!("at-once-{number}"));
+            shell::remove_dir(&project)?;
+            upstream::copy(&self.dir.join("project"), &project)?;
+            projects.push(project);
+        }
+        let servers = camp.servers();
+        let before = measure::cpu(&servers);
+        let start = Instant::now();
+        let usages = thread::scope(|scope| {
+            let builds: Vec<_> = (projects.iter())
+                .map(|project| {
+                    let said = project.with_extension("said");
+                    scope.spawn(move || measure::run(&mut camp.build(project), &[], &said))
+                })
+                .collect();
+            (builds.into_iter())
+                .map(|build| build.join().unwrap_or_else(|_| Err(anyhow!("panicked"))))
+                .collect::<Result<Vec<_>>>()
+        })?;
+        let wall = start.elapsed();
+        let cpu = measure::cpu(&servers).zip(before);
+        for project in projects {
+            shell::remove_dir(&project)?;
+        }
+        Ok(Usage {
+            wall,
+            cpu: cpu.map(|(after, before)| after.saturating_sub(before)),
+            peak: usages.into_iter().filter_map(|usage| usage.peak).max(),
+        })
+    }
+
+    /// Removes what was built of the project itself.
+    fn remove_member(&self, camp: &Camp<'_>) -> Result<()> {
+        let mut clean = shell::command(&self.tools.stock, &camp.project);
+        for name in sample::OURS {
+            clean.env_remove(name);
+        }
+        clean
+            .env("RUSTC", &self.tools.compilers[camp.compiler])
+            .args(["clean", "--quiet", "--package", self.workload.package()]);
+        if self.is_release {
+            clean.arg("--release");
+        }
+        clean.run()
+    }
+
+    /// Brings back what there was after the first build of the project.
+    fn restore(&self, camp: &mut Camp<'_>, scenario: Scenario) -> Result<()> {
+        let kept = kept(camp).join(format!("{scenario:?}"));
+        let places = [
+            (camp.project.join("target"), kept.join("target")),
+            (camp.cache.clone(), kept.join("cache")),
+        ];
+        camp.stop();
+        if kept.exists() {
+            for (place, kept) in &places {
+                shell::remove_dir(place)?;
+                if kept.exists() {
+                    copy_all(kept, place)?;
+                }
+            }
+        } else {
+            fs::copy(
+                self.dir.join("project").join("Cargo.lock"),
+                camp.project.join("Cargo.lock"),
+            )?;
+            camp.start()?;
+            let said = self.dir.join("said");
+            measure::run(&mut camp.build(&camp.project), &[], &said)?;
+            camp.stop();
+            shell::create_dir(&kept)?;
+            for (place, kept) in &places {
+                if place.exists() {
+                    copy_all(place, kept)?;
+                }
+            }
+        }
+        camp.start()
+    }
+}
+
+/// Has a contender build the filler, if it has not.
+fn fill(camp: &mut Camp<'_>, workload: Workload, dir: &Path) -> Result<()> {
+    let said = dir.join("said");
+    let is_filled = camp.filler.join("target").exists();
+    if camp.servers().is_empty() {
+        camp.start()?;
+    }
+    if is_filled || camp.contender == Contender::Stock {
+        return Ok(());
+    }
+    shell::status("Filling", format!("the cache of {}", camp.contender));
+    match camp.contender {
+        Contender::Floor => {
+            measure::run(&mut camp.build(&camp.project), &[], &said)?;
+        }
+        Contender::ThreeRoots => {
+            for (number, part) in workload.parts().into_iter().enumerate() {
+                for package in part {
+                    measure::run(camp.fill(number).args(["-p", package]), &[], &said)?;
+                }
+            }
+        }
+        _ => {}
+    }
+    let last = camp.roots().len().saturating_sub(1);
+    measure::run(&mut camp.fill(last), &[], &said)?;
+    Ok(())
+}
+
+/// Has a contender build with the other compiler what it needs to be ready for it.
+fn fill_again(camp: &mut Camp<'_>, dir: &Path) -> Result<()> {
+    let said = dir.join("said");
+    camp.compiler = 1;
+    match camp.contender {
+        Contender::Stock => {}
+        Contender::Floor => {
+            measure::run(&mut camp.build(&camp.project), &[], &said)?;
+        }
+        _ => {
+            let last = camp.roots().len().saturating_sub(1);
+            measure::run(&mut camp.fill(last), &[], &said)?;
+        }
+    }
+    camp.compiler = 0;
+    Ok(())
+}
+
+/// Where a contender's things are as they were before a build that is measured, for each scenario.
+fn kept(camp: &Camp<'_>) -> PathBuf {
+    camp.project.with_file_name("kept")
+}
+
+/// Empties a contender's caches.
+fn empty(camp: &mut Camp<'_>) -> Result<()> {
+    camp.stop();
+    shell::set_read_only(&camp.cache, false)?;
+    shell::remove_dir(&camp.cache)?;
+    for project in [&camp.filler, &camp.project] {
+        shell::remove_dir(&project.join("target"))?;
+    }
+    shell::remove_dir(&kept(camp))?;
+    camp.start()
+}
+
+/// Has a contender keep what it keeps in a directory below `elsewhere`. Roots are read-only then.
+fn move_cache(camp: &mut Camp<'_>, elsewhere: &Path) -> Result<()> {
+    let to = elsewhere.join(format!("{:?}", camp.contender));
+    if camp.cache == to {
+        return Ok(());
+    }
+    camp.stop();
+    shell::set_read_only(&to, false)?;
+    shell::remove_dir(&to)?;
+    shell::create_dir(elsewhere)?;
+    if camp.cache.exists() {
+        copy_all(&camp.cache, &to)?;
+    }
+    camp.cache = to;
+    if camp.contender != Contender::DepsDir {
+        for root in camp.roots() {
+            shell::set_read_only(&root, true)?;
+        }
+    }
+    camp.start()
+}
+
+/// Copies a directory as people do it, with all that file systems know of it.
+fn copy_all(from: &Path, to: &Path) -> Result<()> {
+    Command::new("cp").arg("-a").arg(from).arg(to).run()
+}
+
+/// Has Linux forget what it read from disks. `false` if it doesn't let us.
+fn drop_pages() -> bool {
+    let _ = Command::new("sync").status();
+    fs::write("/proc/sys/vm/drop_caches", "3").is_ok()
+}
+
+/// What Cargo makes in every target directory.
+const OF_EVERY_TARGET: [&str; 3] = [".cargo-lock", ".rustc_info.json", "CACHEDIR.TAG"];
+
+/// The files below a directory.
+#[derive(Default)]
+struct Listing {
+    dir: PathBuf,
+    files: BTreeSet<PathBuf>,
+}
+
+impl Listing {
+    fn of(dir: &Path) -> Result<Self> {
+        Ok(Self {
+            dir: dir.to_owned(),
+            files: (shell::files_below(dir)?.into_iter())
+                .filter(|file| !OF_EVERY_TARGET.iter().any(|name| file.ends_with(name)))
+                .collect(),
+        })
+    }
+
+    /// How many files there are that are not in `before`, and their size in bytes.
+    fn beyond(&self, before: &Self) -> (usize, u64) {
+        let new = self.files.difference(&before.files);
+        let sizes =
+            new.map(|file| fs::symlink_metadata(self.dir.join(file)).map_or(0, |meta| meta.len()));
+        sizes.fold((0, 0), |(files, bytes), size| (files + 1, bytes + size))
+    }
+}

@@ -1,0 +1,225 @@
+//! What a plan costs for each unit that is reused, in graphs and roots of many sizes.
+//!
+//! The crates are generated: they have nothing in them, depend on a few others each, and are in a directory source. Cargo says
+//! itself how long it planned, in the profile that it writes for `CARGO_LOG_PROFILE`.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use serde::Deserialize;
+
+use super::contender::Tools;
+use super::results::Plan;
+use crate::repo::Repo;
+use crate::sample;
+use crate::shell::{self, CommandExt};
+
+/// How many units there are to reuse.
+const GRAPHS: [usize; 3] = [100, 1_000, 3_000];
+
+/// How many units a root has, when the smallest graph is planned.
+const ROOTS: [usize; 4] = [100, 1_000, 10_000, 100_000];
+
+/// How many crates another one depends on.
+const FAN_OUT: usize = 4;
+
+/// The span of the overlay's planning.
+const SPAN: &str = "plan";
+
+/// Measures all sizes.
+pub(crate) fn run(repo: &Repo, tools: &Tools, rounds: u32) -> Result<Vec<Plan>> {
+    let dir = repo.root().join("target").join("bench").join("synthetic");
+    let mut plans = Vec::new();
+    for size in GRAPHS {
+        let graph = Graph::create(&dir.join(format!("graph-{size}")), size)?;
+        shell::status("Filling", format!("a root with {size} generated crates"));
+        graph.fill(tools)?;
+        let roots = if size == GRAPHS[0] { &ROOTS[..] } else { &[0] };
+        for &units in roots {
+            if units > 0 {
+                graph.pad(units)?;
+            }
+            shell::status(
+                "Measuring",
+                format!("plans of {size} units, root of {}", units.max(size)),
+            );
+            for round in 0..=rounds {
+                let seconds = graph.plan(tools)?;
+                // The first one brings files into memory.
+                if round > 0 {
+                    plans.push(Plan {
+                        graph: size,
+                        root: units.max(size),
+                        seconds,
+                    });
+                }
+            }
+        }
+    }
+    Ok(plans)
+}
+
+/// Generated crates, and a project that depends on all of them.
+struct Graph {
+    dir: PathBuf,
+    size: usize,
+}
+
+impl Graph {
+    fn create(dir: &Path, size: usize) -> Result<Self> {
+        shell::remove_dir(dir)?;
+        let crates = dir.join("crates");
+        let mut lockfile = "version = 4\n".to_owned();
+        let mut dependencies = String::new();
+        for number in 0..size {
+            let name = name(number);
+            let below = (1..=FAN_OUT).filter_map(|step| number.checked_sub(step * step));
+            let below = Vec::from_iter(below.map(self::name));
+            let mut manifest = format!(
+                "[package]\nname = \"{name}\"\nversion = \"1.0.0\"\nedition = \"2024\"\n\n[dependencies]\n"
+            );
+            for dependency in &below {
+                writeln!(manifest, "{dependency} = \"1\"")?;
+            }
+            let home = crates.join(format!("{name}-1.0.0"));
+            shell::write_if_changed(&home.join("Cargo.toml"), &manifest)?;
+            shell::write_if_changed(&home.join("src").join("lib.rs"), "")?;
+            // Any checksum will do for a directory source, if it is the one of the lockfile.
+            let checksum = format!("{number:064x}");
+            let listed = format!("{{\"files\":{{}},\"package\":\"{checksum}\"}}");
+            shell::write_if_changed(&home.join(".cargo-checksum.json"), &listed)?;
+            write!(
+                lockfile,
+                "\n[[package]]\nname = \"{name}\"\nversion = \"1.0.0\"\n\
+                 source = \"registry+https://github.com/rust-lang/crates.io-index\"\nchecksum = \"{checksum}\"\n"
+            )?;
+            write_list(&mut lockfile, &below)?;
+            writeln!(dependencies, "{name} = \"1\"")?;
+        }
+        lockfile += "\n[[package]]\nname = \"synthetic\"\nversion = \"0.1.0\"\n";
+        write_list(&mut lockfile, &Vec::from_iter((0..size).map(name)))?;
+        let project = dir.join("project");
+        let manifest = format!(
+            "[package]\nname = \"synthetic\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[workspace]\n\n[dependencies]\n{dependencies}"
+        );
+        let config = "[source.crates-io]\nreplace-with = \"generated\"\n\n[source.generated]\ndirectory = \"crates\"\n";
+        shell::write_if_changed(&project.join("Cargo.toml"), &manifest)?;
+        shell::write_if_changed(&project.join("Cargo.lock"), &lockfile)?;
+        shell::write_if_changed(&project.join("src").join("lib.rs"), "")?;
+        shell::write_if_changed(&dir.join(".cargo").join("config.toml"), config)?;
+        Ok(Self {
+            dir: dir.to_owned(),
+            size,
+        })
+    }
+
+    fn root(&self) -> PathBuf {
+        self.dir.join("root")
+    }
+
+    fn check(&self, tools: &Tools) -> std::process::Command {
+        let mut command = shell::command(&tools.drop_in, &self.dir.join("project"));
+        for name in sample::OURS {
+            command.env_remove(name);
+        }
+        command.env_remove("RUST_BACKTRACE");
+        command.args(["check", "--quiet", "--locked", "--offline"]);
+        command
+    }
+
+    fn fill(&self, tools: &Tools) -> Result<()> {
+        (self.check(tools))
+            .env("CARGO_BUILD_DEPS_TARGET_DIR", self.root())
+            .run()
+    }
+
+    /// Adds units that nobody asks for, until there are `count`: some have a package to themselves, and some are of a package
+    /// of which there are many.
+    fn pad(&self, count: usize) -> Result<()> {
+        let units = self.root().join("units");
+        let template = units.join(format!("{}-1.0.0", name(0)));
+        let template = only_entry(&only_entry(&template)?)?;
+        for number in self.size..count {
+            let package = match number % 2 {
+                0 => format!("{}-1.0.0", name(number % self.size)),
+                _ => format!("other-{number}-1.0.0"),
+            };
+            let unit = units.join(package).join(format!("{number:032x}")).join("0");
+            if unit.exists() {
+                continue;
+            }
+            shell::create_dir(&unit)?;
+            for file in ["unit.json", "key.json"] {
+                fs::copy(template.join(file), unit.join(file))
+                    .with_context(|| format!("failed to write to `{}`", unit.display()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// How long Cargo plans, in seconds.
+    fn plan(&self, tools: &Tools) -> Result<f64> {
+        #[derive(Deserialize)]
+        struct Event {
+            name: String,
+            ph: String,
+            /// In microseconds.
+            ts: f64,
+        }
+        let project = self.dir.join("project");
+        let mut command = self.check(tools);
+        command
+            .env("CARGO_SEARCH_PATH", self.root())
+            .env("CARGO_LOG_PROFILE", "true")
+            .run()?;
+        let files = fs::read_dir(&project)?.collect::<std::io::Result<Vec<_>>>()?;
+        let is_profile = |name: &str| name.starts_with("trace-") && name.ends_with(".json");
+        let file = (files.iter())
+            .find(|file| file.file_name().to_str().is_some_and(is_profile))
+            .map(|file| file.path())
+            .context("Cargo wrote no profile")?;
+        let events: Vec<Event> = serde_json::from_str(&shell::read(&file)?)
+            .with_context(|| format!("failed to parse `{}`", file.display()))?;
+        fs::remove_file(&file)?;
+        let at = |phase: &str| {
+            let event = events.iter().find(|it| it.name == SPAN && it.ph == phase);
+            event.map(|event| event.ts)
+        };
+        let (start, end) = at("B")
+            .zip(at("E"))
+            .context("the profile has no plan in it")?;
+        ensure!(end > start, "the plan ended before it began");
+        Ok((end - start) / 1e6)
+    }
+}
+
+/// Name of a generated crate.
+fn name(number: usize) -> String {
+    format!("generated-{number}")
+}
+
+fn write_list(lockfile: &mut String, names: &[String]) -> Result<()> {
+    if names.is_empty() {
+        return Ok(());
+    }
+    lockfile.push_str("dependencies = [\n");
+    let mut names = Vec::from_iter(names);
+    names.sort();
+    for name in names {
+        writeln!(lockfile, " \"{name}\",")?;
+    }
+    lockfile.push_str("]\n");
+    Ok(())
+}
+
+/// The only directory in a directory.
+fn only_entry(dir: &Path) -> Result<PathBuf> {
+    let mut entries =
+        fs::read_dir(dir).with_context(|| format!("failed to read `{}`", dir.display()))?;
+    let entry = entries
+        .next()
+        .with_context(|| format!("`{}` is empty", dir.display()))?;
+    Ok(entry?.path())
+}
