@@ -54,4 +54,4 @@ pub use metadata::{is_whole, was_compiled_against, without_debug_info};
 pub use observe::{FileDigests, World};
 pub use record::{Dependency, Observed, Output, Record, RecordError, is_executable, scan_outputs};
 pub use root::{Begun, Candidate, FORMAT, First, Root, RootError, WriteError};
-pub use select::{Node, Offer, select};
+pub use select::{Node, Offer, is_final, select};

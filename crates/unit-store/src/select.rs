@@ -67,6 +67,18 @@ pub fn select(nodes: &[Node<'_>]) -> Vec<Option<usize>> {
         .collect()
 }
 
+/// Whether `selection`, which [`select`] made of `nodes`, would be the same if their offers were the
+/// first ones of more. A node without offers has no others either.
+pub fn is_final(nodes: &[Node<'_>], selection: &[Option<usize>]) -> bool {
+    nodes.iter().zip(selection).all(|(node, selected)| {
+        // All offers of a node are of equal size, and of these the first is tried first. With another
+        // one than that, what it lacks may be among the others.
+        *selected == Some(0)
+            || node.offers.is_empty()
+            || (node.dependencies.iter()).any(|dependency| selection[*dependency].is_none())
+    })
+}
+
 /// What has to be taken with an offer.
 struct Closure {
     /// The matching offer for each dependency.
@@ -220,6 +232,11 @@ mod tests {
         }
 
         fn select(&self) -> Vec<Option<usize>> {
+            self.select_of(|_| usize::MAX).0
+        }
+
+        /// Selects where only so many builds of each node are known, and says whether that is final.
+        fn select_of(&self, known: impl Fn(usize) -> usize) -> (Vec<Option<usize>>, bool) {
             let made_against = |node: usize, build: usize| -> Vec<Dependency> {
                 (self.dependencies[node].iter())
                     .zip(&self.builds[node][build].1)
@@ -254,6 +271,7 @@ mod tests {
                     key: key(node),
                     dependencies: self.dependencies[node].clone(),
                     offers: (all[node].iter().zip(&extra[node]).enumerate())
+                        .take(known(node))
                         .map(|(build, (dependencies, (place, bound_to)))| Offer {
                             identity: self.identity(node, build),
                             dependencies,
@@ -263,7 +281,9 @@ mod tests {
                         .collect(),
                 })
                 .collect();
-            select(&nodes)
+            let selection = select(&nodes);
+            let is_final = is_final(&nodes, &selection);
+            (selection, is_final)
         }
 
         fn is_closed(&self, chosen: &[Option<usize>]) -> bool {
@@ -414,6 +434,14 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn what_is_final_stays(graph in graphs(), counts in proptest::collection::vec(1..4usize, 12)) {
+            let (chosen, is_final) = graph.select_of(|node| counts[node]);
+            if is_final {
+                prop_assert_eq!(chosen, graph.select());
+            }
+        }
+
         #[test]
         fn selections_are_closed_and_maximal(mut graph in graphs()) {
             let chosen = graph.select();

@@ -317,7 +317,7 @@ impl ArtifactRoots {
     }
 
     /// Whether there is nothing to do for `unit`, so that it needs no job: it is taken from a root, has
-    /// nothing to say, and is not asked for by name.
+    /// nothing to say, and no file that is to be copied out.
     pub fn is_idle(&self, build_runner: &BuildRunner<'_, '_>, unit: &Unit) -> CargoResult<bool> {
         let bcx = build_runner.bcx;
         let is_told_of = bcx.build_config.emit_json()

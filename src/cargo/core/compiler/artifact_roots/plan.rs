@@ -16,7 +16,6 @@ use super::{
     sources, target_dir,
 };
 use crate::core::compiler::custom_build::prepare_metabuild;
-use crate::core::compiler::unit_graph::UnitDep;
 use crate::core::compiler::{BuildRunner, CompileMode, Unit};
 use crate::core::{Package, TargetKind};
 use crate::util::GlobalContext;
@@ -174,7 +173,7 @@ fn choose<'a>(
 type Choice = (Vec<Vec<Candidate>>, Vec<Option<usize>>);
 
 /// Chooses among the first candidates of each unit, which in most cases is all there is. `None` if
-/// others might fit where these don't. If they all fit, nothing that comes later is better.
+/// others might be chosen if they were known.
 fn choose_first(
     build_runner: &BuildRunner<'_, '_>,
     inner: &mut Inner,
@@ -186,15 +185,11 @@ fn choose_first(
         return Ok(None);
     }
     let candidates = inner.all_candidates(build_runner, units, Extent::First)?;
-    let selection = select(build_runner, inner, units, index, &candidates);
-    let fits = |number: usize| {
-        let is_taken = |dependency: &UnitDep| selection[index[&dependency.unit]].is_some();
-        selection[number].is_some()
-            || candidates[number].is_empty()
-            || !(build_runner.unit_deps(&units[number]).iter()).all(is_taken)
-    };
-    let all_fit = (0..units.len()).all(fits);
-    Ok(all_fit.then_some((candidates, selection)))
+    let nodes = nodes(build_runner, inner, units, index, &candidates);
+    let selection = unit_store::select(&nodes);
+    let is_final = unit_store::is_final(&nodes, &selection);
+    drop(nodes);
+    Ok(is_final.then_some((candidates, selection)))
 }
 
 /// Chooses among everything there is.
@@ -206,7 +201,8 @@ fn choose_of_all(
 ) -> CargoResult<Choice> {
     let mut candidates = inner.all_candidates(build_runner, units, Extent::All)?;
     loop {
-        let selection = select(build_runner, inner, units, index, &candidates);
+        let nodes = nodes(build_runner, inner, units, index, &candidates);
+        let selection = unit_store::select(&nodes);
         let Some(root) = target_dir::conflict(inner, &candidates, &selection) else {
             return Ok((candidates, selection));
         };
@@ -226,15 +222,15 @@ pub(super) enum Extent {
     All,
 }
 
-/// Selects for each of `units` which of its `candidates` to take. `index` has their numbers.
-fn select(
+/// What there is to select from for each of `units`. `index` has their numbers.
+fn nodes<'a>(
     build_runner: &BuildRunner<'_, '_>,
     inner: &Inner,
     units: &[Unit],
     index: &HashMap<Unit, usize>,
-    candidates: &[Vec<Candidate>],
-) -> Vec<Option<usize>> {
-    let nodes: Vec<Node<'_>> = (units.iter().zip(candidates))
+    candidates: &'a [Vec<Candidate>],
+) -> Vec<Node<'a>> {
+    (units.iter().zip(candidates))
         .map(|(unit, candidates)| Node {
             key: inner.entries[unit].key,
             dependencies: build_runner
@@ -253,8 +249,7 @@ fn select(
                 })
                 .collect(),
         })
-        .collect();
-    unit_store::select(&nodes)
+        .collect()
 }
 
 impl Inner {
