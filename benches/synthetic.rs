@@ -165,8 +165,8 @@ impl Graph {
         struct Event {
             name: String,
             ph: String,
-            /// In microseconds.
-            ts: f64,
+            /// In microseconds. What is not about time has none.
+            ts: Option<f64>,
         }
         let project = self.dir.join("project");
         let mut command = self.check(tools);
@@ -185,7 +185,7 @@ impl Graph {
         fs::remove_file(&file)?;
         let at = |phase: &str| {
             let event = events.iter().find(|it| it.name == SPAN && it.ph == phase);
-            event.map(|event| event.ts)
+            event.and_then(|event| event.ts)
         };
         let (start, end) = at("B")
             .zip(at("E"))

@@ -15,7 +15,7 @@ use crate::utils::packages::{
     graph_root, publish_chain, publish_graph,
 };
 use crate::utils::protect::{give_back, small_disk, without_permission};
-use crate::utils::tree::{assert_same_tree, tree, units_of};
+use crate::utils::tree::{assert_same_tree, cp, tree, units_of};
 use crate::utils::{ProjectExt, app, dir, skip};
 
 /// A project over the chain whose packages are fetched, so that a build prints no more than it has to.
@@ -461,6 +461,30 @@ fn record_that_is_cut_off() {
 
 "#]]);
     assert_a_miss(&root, "cut off");
+}
+
+/// Of two builds of a unit, only the one that comes first is looked at if it will do.
+#[cargo_test]
+fn record_that_is_cut_off_and_not_needed() {
+    let (whole, cut_off) = (chain_root("whole"), dir("cut-off"));
+    cp(&whole, &cut_off);
+    for record in records(&cut_off, "leaf-1.0.0") {
+        fs::write(&record, "{").unwrap();
+    }
+    let app = fetched_app();
+    let build = |roots| app.cargo("build").plain().roots(roots).run();
+    build([&whole, &cut_off]).expect_stderr(str![[r#"
+[COMPILING] app v0.1.0 ([ROOT]/app)
+[FINISHED] `dev` profile [unoptimized + debuginfo] target(s) in [ELAPSED]s; 2 units reused from [ROOT]/whole, 1 compiled
+
+"#]]);
+    app.forget();
+    build([&cut_off, &whole]).expect_stderr(str![[r#"
+[WARNING] ignoring `leaf v1.0.0` in `[ROOT]/cut-off/units/leaf-1.0.0/[KEY]/0`: the record is damaged
+[COMPILING] app v0.1.0 ([ROOT]/app)
+[FINISHED] `dev` profile [unoptimized + debuginfo] target(s) in [ELAPSED]s; 2 units reused (1 from [ROOT]/cut-off, 1 from [ROOT]/whole), 1 compiled
+
+"#]]);
 }
 
 #[cargo_test]
