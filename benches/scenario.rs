@@ -150,14 +150,9 @@ impl<'a> Course<'a> {
             Scenario::NoOp => rounds * NO_OPS,
             _ => rounds,
         };
-        if scenario == Scenario::OtherFileSystem {
-            let Some(elsewhere) = self.elsewhere.clone() else {
-                self.miss(scenario, "there is no other file system, see `--elsewhere`");
-                return Ok(());
-            };
-            for camp in camps.iter_mut() {
-                move_cache(camp, &elsewhere)?;
-            }
+        if scenario == Scenario::OtherFileSystem && self.elsewhere.is_none() {
+            self.miss(scenario, "there is no other file system, see `--elsewhere`");
+            return Ok(());
         }
         if scenario == Scenario::ColdPages && !drop_pages() {
             self.miss(scenario, "it takes root to empty the page cache of Linux");
@@ -169,7 +164,15 @@ impl<'a> Course<'a> {
         }
         if !matches!(scenario, Scenario::Cold | Scenario::AtOnce) {
             for camp in camps.iter_mut() {
-                fill(camp, self.workload, &self.dir)?;
+                let compiled = fill(camp, self.workload, &self.dir, &self.tools.log)?;
+                self.total = self.total.or(compiled);
+            }
+        }
+        if scenario == Scenario::OtherFileSystem
+            && let Some(elsewhere) = &self.elsewhere
+        {
+            for camp in camps.iter_mut() {
+                move_cache(camp, elsewhere)?;
             }
         }
         if scenario == Scenario::Toolchain {
@@ -179,6 +182,12 @@ impl<'a> Course<'a> {
                     format!("the cache of {} with another compiler", camp.contender),
                 );
                 fill_again(camp, &self.dir)?;
+            }
+        }
+        if scenario == Scenario::NoOp {
+            for camp in camps.iter().filter(|camp| scenario.is_for(camp.contender)) {
+                let said = self.dir.join("said");
+                measure::run(&mut camp.build(&camp.project), &[], &said)?;
             }
         }
         for round in 1..=rounds {
@@ -391,33 +400,38 @@ impl<'a> Course<'a> {
     }
 }
 
-/// Has a contender build the filler, if it has not.
-fn fill(camp: &mut Camp<'_>, workload: Workload, dir: &Path) -> Result<()> {
+/// Has a contender build what it is to have built before, if it has not. Returns how many crates were compiled, if that was
+/// all of them.
+fn fill(camp: &mut Camp<'_>, workload: Workload, dir: &Path, log: &Path) -> Result<Option<usize>> {
     let said = dir.join("said");
-    let is_filled = camp.filler.join("target").exists();
+    let built = match camp.contender {
+        Contender::Floor => &camp.project,
+        _ => &camp.filler,
+    };
+    let is_filled = built.join("target").exists();
     if camp.servers().is_empty() {
         camp.start()?;
     }
     if is_filled || camp.contender == Contender::Stock {
-        return Ok(());
+        return Ok(None);
     }
     shell::status("Filling", format!("the cache of {}", camp.contender));
-    match camp.contender {
-        Contender::Floor => {
-            measure::run(&mut camp.build(&camp.project), &[], &said)?;
-        }
-        Contender::ThreeRoots => {
-            for (number, part) in workload.parts().into_iter().enumerate() {
-                for package in part {
-                    measure::run(camp.fill(number).args(["-p", package]), &[], &said)?;
-                }
+    let is_in_parts = camp.contender == Contender::ThreeRoots;
+    if is_in_parts {
+        for (number, part) in workload.parts().into_iter().enumerate() {
+            for package in part {
+                measure::run(camp.fill(number).args(["-p", package]), &[], &said)?;
             }
         }
-        _ => {}
     }
-    let last = camp.roots().len().saturating_sub(1);
-    measure::run(&mut camp.fill(last), &[], &said)?;
-    Ok(())
+    fs::write(log, "")?;
+    let mut build = match camp.contender {
+        Contender::Floor => camp.build(&camp.project),
+        _ => camp.fill(camp.roots().len().saturating_sub(1)),
+    };
+    measure::run(&mut build, &[], &said)?;
+    let compiled = usize::try_from(fs::metadata(log)?.len())?;
+    Ok((!is_in_parts).then_some(compiled))
 }
 
 /// Has a contender build with the other compiler what it needs to be ready for it.

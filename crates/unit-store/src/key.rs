@@ -100,8 +100,8 @@ impl KeyBuilder {
     fn part(&mut self, part: impl fmt::Display) {
         let start = self.encoded.len();
         self.encoded.extend_from_slice(&[0; LENGTH]);
-        // Writing to memory doesn't fail, and what else a `Display` has to say is not a part.
-        let _ = write!(self.encoded, "{part}");
+        // As with `to_string`: a part that was cut off could make two keys one.
+        write!(self.encoded, "{part}").expect("memory can be written to, and no `Display` fails");
         let length = self.encoded.len() - start - LENGTH;
         self.encoded[start..start + LENGTH].copy_from_slice(&(length as u64).to_le_bytes());
     }
