@@ -67,8 +67,8 @@ use cargo_util::{ProcessBuilder, paths};
 use unit_store::{Dependency, Digest, FileDigests, Key, KeyBuilder, Observed, Root};
 
 use super::{BuildRunner, Executor, Freshness, Unit};
+use crate::core::PackageId;
 use crate::core::compiler::CompileMode;
-use crate::core::{PackageId, Verbosity};
 use crate::util::errors::CargoResult;
 
 pub(super) use self::answer::answer;
@@ -78,6 +78,7 @@ pub use self::fate::{Fate, Reused};
 pub(super) use self::plan::plan;
 pub use self::settings::{note_packaged, similar_setting};
 pub(super) use self::start::{is_ready, start};
+use self::upstream::Verbosity;
 
 /// The line that `cargo -Vv` has for the patch set. Set-up provides the version.
 pub const VERSION_LINE: &str = concat!("cargo-roots: ", env!("CARGO_ROOTS_VERSION"), "\n");

@@ -1,6 +1,7 @@
 //! What is not the same in the releases of Cargo that the overlay is for.
 
 use super::key::optional;
+pub(super) use crate::core::Verbosity;
 use crate::core::compiler::unit_graph::UnitDep;
 
 /// What a dependent's key says of a dependency beside that one's key.

@@ -3,6 +3,8 @@
 use super::key::optional;
 use crate::core::compiler::unit_graph::UnitDep;
 
+pub(super) use cargo_util_terminal::Verbosity;
+
 /// What a dependent's key says of a dependency beside that one's key.
 pub(super) fn encode_edge(dependency: &UnitDep) -> String {
     let UnitDep {
