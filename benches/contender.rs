@@ -94,17 +94,17 @@ pub(crate) struct Peer {
 
 const SCCACHE: Peer = Peer {
     package: "sccache",
-    version: "0.19",
+    version: "^0.19",
     is_locked: true,
 };
 const KACHE: Peer = Peer {
     package: "kache",
-    version: "2",
+    version: "^2",
     is_locked: false,
 };
 const MBX: Peer = Peer {
     package: "mbx",
-    version: "1.29",
+    version: "^1.29",
     is_locked: true,
 };
 

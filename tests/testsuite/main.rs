@@ -37,6 +37,7 @@ mod stock;
 mod target_dir;
 mod target_dir_found;
 mod template;
+mod terminal;
 mod trust;
 mod variants;
 mod ways;

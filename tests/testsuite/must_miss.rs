@@ -17,7 +17,7 @@ use crate::template::{needs_packages, shared};
 use crate::utils::cargo::Cargo;
 use crate::utils::packages::{
     CHAIN, CHAIN_MAIN, CHAIN_UNITS, GRAPH, GRAPH_MAIN, GRAPH_SAYS, GRAPH_UNITS, package,
-    publish_chain, publish_graph, publish_script, published, scripted,
+    publish_chain, publish_graph, publish_mid, publish_script, published, scripted,
 };
 use crate::utils::report::Report;
 use crate::utils::tree::{assert_same_tree, cp, packages_in, tree, units_of};
@@ -129,7 +129,7 @@ fn edited_rustc(real: &Path, name: &str, edit: &str) -> PathBuf {
 
 /// `leaf`, which says by which of the `names` it was marked, and `mid` over it.
 fn publish_marked(names: &[&str]) {
-    publish_chain();
+    publish_mid();
     let mut code = String::from("pub fn leaf() -> String {\n");
     for name in names {
         code.push_str(&format!(

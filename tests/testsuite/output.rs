@@ -456,6 +456,64 @@ fn build_log() {
     );
 }
 
+/// What `cargo report rebuilds` tells of a build with a root.
+#[cargo_test]
+fn report_of_rebuilds() {
+    publish_to_be_missed();
+    let root = dir("root");
+    let filler = app("filler", HIGHER, "fn main() {}");
+    filler.cargo("build").deps_dir(&root).run();
+    let app = app("app", HIGHER, "fn main() {}");
+    let build = |flavour: &str| {
+        let cargo = app.cargo("build -Zbuild-analysis").plain().nightly();
+        let cargo = cargo.env("CARGO_BUILD_ANALYSIS_ENABLED", "true");
+        cargo.env("FLAVOUR", flavour).roots([&root]).run();
+    };
+    let report = || {
+        let cargo = app.cargo("report rebuilds -Zbuild-analysis");
+        cargo.nightly().run()
+    };
+    build("sweet");
+    report().expect_stderr(str![[r#"
+Session: [..]
+Status: 0 units rebuilt, 1 cached, 5 new
+
+Rebuild impact:
+  root rebuilds: 1 unit
+  cascading:     4 units
+
+Root rebuilds:
+  0. low@1.0.0 build-script (run): fresh build; [ROOT]/root has it with another value of `FLAVOUR`
+     impact: 4 dependent units rebuilt
+
+[NOTE] pass `-vv` to show all affected rebuilt unit lists
+
+"#]]);
+    build("sweet");
+    report().expect_stderr(str![[r#"
+Session: [..]
+Status: 0 units rebuilt, 6 cached, 0 new
+
+
+"#]]);
+    build("sour");
+    report().expect_stderr(str![[r#"
+Session: [..]
+Status: 5 units rebuilt, 1 cached, 0 new
+
+Rebuild impact:
+  root rebuilds: 1 unit
+  cascading:     4 units
+
+Root rebuilds:
+  0. low@1.0.0 build-script (run): environment variable changed (FLAVOUR): sweet -> sour; [ROOT]/root has it with another value of `FLAVOUR`
+     impact: 4 dependent units rebuilt
+
+[NOTE] pass `-vv` to show all affected rebuilt unit lists
+
+"#]]);
+}
+
 #[cargo_test]
 fn a_setting_with_a_similar_name() {
     let (app, cargo) = quiet("metadata --no-deps --format-version=1");

@@ -55,6 +55,14 @@ pub(crate) fn run(repo: &Repo, profile: Profile) -> Result<Built> {
     })
 }
 
+/// Sets up if need be, and checks that the drop-in compiles.
+pub(crate) fn check(repo: &Repo) -> Result<Built> {
+    let artifacts = compile(repo, Profile::Dev, &["check", "--bin", "cargo"])?;
+    Ok(Built {
+        warnings: artifacts.warnings,
+    })
+}
+
 /// The drop-in to be tested or measured: the binary that the user has named, or else a release build.
 pub(crate) fn drop_in(repo: &Repo, named: Option<&Path>) -> Result<PathBuf> {
     match named {

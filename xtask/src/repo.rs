@@ -85,6 +85,12 @@ impl Repo {
         Ok(names)
     }
 
+    /// The releases beside the one that is meant.
+    pub(crate) fn other_bases(&self) -> Result<Vec<Self>> {
+        let others = self.bases()?.into_iter().filter(|it| *it != self.rust);
+        Ok(others.map(|rust| self.with_base(&rust)).collect())
+    }
+
     /// Whether the release that is meant is that of `base.toml`.
     pub(crate) fn is_default(&self) -> bool {
         self.rust == self.default
@@ -167,6 +173,11 @@ impl Repo {
     /// The target directory of the patched tree.
     pub(crate) fn tree_target(&self) -> PathBuf {
         self.made("target/cargo")
+    }
+
+    /// Where our tests have their projects.
+    pub(crate) fn test_dirs(&self) -> PathBuf {
+        self.root.join("target").join("tmp").join("cit")
     }
 
     /// Logs of upstream's testsuite.

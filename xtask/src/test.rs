@@ -10,7 +10,7 @@ use std::process::{Command, ExitCode, Stdio};
 use anyhow::{Result, bail, ensure};
 use clap::{Args, ValueEnum};
 
-use crate::build::{self, Profile};
+use crate::build::{self, Built, Profile};
 use crate::differential;
 use crate::format::{self, Mode};
 use crate::libtest::{Counter, Counts};
@@ -46,6 +46,8 @@ enum Suite {
     Unit,
     /// The patch series
     Patches,
+    /// The drop-ins of other releases than the one that is built compile, without warnings
+    Bases,
     /// The drop-in builds, without warnings
     Build,
     /// Our testsuite over the drop-in
@@ -81,21 +83,26 @@ impl Suite {
                     patches::check(&repo.with_base(&base))?;
                 }
             }
-            Self::Build => {
-                let built = build::run(repo, Profile::Release)?;
-                ensure!(
-                    built.warnings == 0,
-                    "the drop-in builds with {} warnings",
-                    built.warnings
-                );
+            Self::Bases => {
+                for other in repo.other_bases()? {
+                    without_warnings(build::check(&other)?)?;
+                }
             }
+            Self::Build => without_warnings(build::run(repo, Profile::Release)?)?,
             Self::Ours => {
                 let mut cargo = shell::cargo(repo.root());
                 cargo
                     .args(["test", "--package", TESTSUITE])
                     .env(TEST_CARGO, repo.drop_in())
                     .env(TEST_STOCK, build::reference(repo)?);
-                return Ok(Verdict::Counted(count(cargo)?));
+                let counts = count(cargo)?;
+                if counts.failed == 0 {
+                    // Many gigabytes, which are of use only to see why a test failed.
+                    let dirs = repo.test_dirs();
+                    shell::set_read_only(&dirs, false)?;
+                    shell::remove_dir(&dirs)?;
+                }
+                return Ok(Verdict::Counted(counts));
             }
             Self::Differential => return Ok(Verdict::Counted(differential::test(repo)?)),
             Self::Upstream => {
@@ -189,6 +196,15 @@ fn judge(result: Result<Verdict>, suite: Suite) -> Verdict {
         shell::error(&error.context(format!("suite `{}` failed", suite.name())));
         Verdict::Failed
     })
+}
+
+fn without_warnings(built: Built) -> Result<()> {
+    ensure!(
+        built.warnings == 0,
+        "the drop-in builds with {} warnings",
+        built.warnings
+    );
+    Ok(())
 }
 
 fn clippy(repo: &Repo) -> Result<()> {

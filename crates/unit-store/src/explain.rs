@@ -12,6 +12,10 @@ use crate::{Key, KeyBuilder, Root};
 /// What keys are made of: the values of each field, several for a list.
 type Fields = BTreeMap<String, Vec<String>>;
 
+/// What the keys of a package in a root were made of.
+#[derive(Clone, Debug)]
+pub struct Keys(Vec<Fields>);
+
 /// A field in which two keys differ. Of a list, the first value is its length.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
@@ -24,36 +28,20 @@ pub struct Difference {
 }
 
 impl Root {
-    /// In what the key `wanted` differs from the one that is most like it among the keys of the
-    /// package `name` here that agree in the fields `same`. Fields in `derived` follow from others
-    /// and are left out. `None` if there is no such key.
-    pub fn nearest(
-        &self,
-        name: &str,
-        wanted: &KeyBuilder,
-        same: &[&str],
-        derived: &[&str],
-    ) -> Option<Vec<Difference>> {
-        let wanted =
-            collect((wanted.fields()).map(|(name, value)| (name.to_owned(), value.to_owned())));
+    /// What the keys of the package `name` here were made of.
+    pub fn keys(&self, name: &str) -> Keys {
         let dir = self.path().join("units").join(name);
         if self.link_to(&dir).is_some() {
-            return None;
+            return Keys(Vec::new());
         }
-        dirs_in(&dir)
+        let keys = dirs_in(&dir)
             .filter_map(|key| {
                 let mut variants = dirs_in(&key);
                 variants.find_map(|variant| read_file(&variant.join(KEY_FILE)).ok())
             })
             .filter_map(|bytes| serde_json::from_slice::<Vec<(String, String)>>(&bytes).ok())
-            .map(collect)
-            .filter(|fields| {
-                same.iter()
-                    .all(|name| fields.get(*name) == wanted.get(*name))
-            })
-            .map(|fields| differences(&fields, &wanted, derived))
-            // Whatever the order in a directory is.
-            .min_by_key(|differences| (differences.len(), format!("{differences:?}")))
+            .map(collect);
+        Keys(keys.collect())
     }
 
     /// Names of the directories of packages, sorted. There may be many: ask once.
@@ -70,6 +58,34 @@ impl Root {
         let dir = Key::dir_name_of(key)?;
         let mut names = names.iter();
         names.find(|name| self.path().join("units").join(name).join(dir).is_dir())
+    }
+}
+
+impl Keys {
+    /// In what the key `wanted` differs from the one that is most like it among those here that
+    /// agree in the fields `same`. Fields in `derived` follow from others and are left out. `None`
+    /// if there is no such key.
+    pub fn nearest(
+        &self,
+        wanted: &KeyBuilder,
+        same: &[&str],
+        derived: &[&str],
+    ) -> Option<Vec<Difference>> {
+        let wanted =
+            collect((wanted.fields()).map(|(name, value)| (name.to_owned(), value.to_owned())));
+        (self.0.iter())
+            .filter(|fields| {
+                same.iter()
+                    .all(|name| fields.get(*name) == wanted.get(*name))
+            })
+            .map(|fields| differences(fields, &wanted, derived))
+            // Whatever the order in a directory is.
+            .min_by_key(|differences| (differences.len(), format!("{differences:?}")))
+    }
+
+    /// Whether there are none that can be read.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 }
 
@@ -137,7 +153,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("temp dir");
         let root = Root::create(&dir.path().join("root"), "test").expect("root");
         let nearest = |fields: &KeyBuilder, same: &[&str], derived: &[&str]| {
-            let differences = root.nearest("p-1.0.0", fields, same, derived)?;
+            let differences = root.keys("p-1.0.0").nearest(fields, same, derived)?;
             let texts = differences.iter().map(|it| {
                 format!(
                     "{} {} {}",

@@ -47,7 +47,7 @@ mod select;
 pub mod trust;
 
 pub use digest::{Digest, ParseDigestError, Traces, bakes_dir, mentions_path, without_path};
-pub use explain::Difference;
+pub use explain::{Difference, Keys};
 pub use key::{Key, KeyBuilder};
 pub use lock::KeyLock;
 pub use metadata::{is_whole, was_compiled_against, without_debug_info};

@@ -15,6 +15,7 @@ use cargo_test_support::{paths, process, retry};
 
 use super::faulty_fs::Fault;
 use super::report::Report;
+use super::terminal::Terminal;
 use super::{cargo_exe, toolchain_bin, toolchain_name};
 
 /// How long a build may take that others keep waiting. One that hangs is a failure, and not the end of all tests.
@@ -230,6 +231,20 @@ impl Cargo {
             "cargo did not report an error\n{report}"
         );
         report
+    }
+
+    /// Runs to the end, which has to be a success, in a terminal with rows of `columns` characters.
+    #[track_caller]
+    pub(crate) fn in_terminal(mut self, columns: u16) -> Terminal {
+        // Which Cargo takes for a sign that nobody looks at the terminal.
+        for name in ["CI", "TF_BUILD"] {
+            self.env.insert(name.into(), None);
+        }
+        let (command, _, _) = self.env("TERM", "xterm-256color").into_command();
+        println!("running {command:?}");
+        let terminal = Terminal::of(command, columns);
+        assert!(terminal.success, "cargo failed\n{}", terminal.screen);
+        terminal
     }
 
     /// Runs to the end, whatever it is.

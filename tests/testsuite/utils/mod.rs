@@ -5,6 +5,7 @@ pub(crate) mod faulty_fs;
 pub(crate) mod packages;
 pub(crate) mod protect;
 pub(crate) mod report;
+pub(crate) mod terminal;
 pub(crate) mod tree;
 
 use std::env;

@@ -79,6 +79,11 @@ pub(crate) fn publish_chain() {
             r#"pub fn leaf() -> String { "leaf 1".into() }"#,
         )
         .publish();
+    publish_mid();
+}
+
+/// Without `leaf`, for another one. A version that is published twice is another one for each release of Cargo.
+pub(crate) fn publish_mid() {
     package("mid")
         .dep("leaf", "1.0")
         .file(

@@ -65,6 +65,13 @@ impl Settings<'_> {
     }
 }
 
+impl Drop for Suite {
+    fn drop(&mut self) {
+        // Many gigabytes. What the tests printed is elsewhere.
+        let _ = shell::remove_dir(&self.scratch);
+    }
+}
+
 impl Suite {
     /// Builds it from the patched tree.
     pub(super) fn of_drop_in(repo: &Repo) -> Result<Self> {

@@ -20,6 +20,7 @@ use crate::core::compiler::{BuildRunner, Unit};
 use crate::drop_println;
 use crate::util::errors::CargoResult;
 use crate::util::machine_message::Message;
+use crate::util::style::{GOOD, TRANSIENT as HELP, WARN};
 
 /// Whether there is to be an answer instead of a build.
 static IS_ASKED: AtomicBool = AtomicBool::new(false);
@@ -42,7 +43,7 @@ pub(in crate::core::compiler) fn answer(build_runner: &BuildRunner<'_, '_>) -> C
     };
     let inner = inner.borrow();
     let answer = Answer {
-        causes: Causes::of(&inner, build_runner),
+        causes: (inner.causes).get_or_init(|| Causes::of(&inner, build_runner)),
         order: topological_order(build_runner),
         inner: &inner,
     };
@@ -56,7 +57,7 @@ pub(in crate::core::compiler) fn answer(build_runner: &BuildRunner<'_, '_>) -> C
 
 struct Answer<'a> {
     inner: &'a Inner,
-    causes: Causes,
+    causes: &'a Causes,
     /// All units, dependencies first.
     order: Vec<Unit>,
 }
@@ -83,7 +84,7 @@ impl Answer<'_> {
                 package_id: unit.pkg.package_id().to_spec(),
                 target: &unit.target,
                 mode: super::key::mode_name(unit.mode).to_owned(),
-                fate: Fate::of(self.inner, &self.causes, unit),
+                fate: Fate::of(self.inner, || self.causes, unit),
             };
             drop_println!(build_runner.bcx.gctx, "{}", message.to_json_string());
         }
@@ -93,14 +94,16 @@ impl Answer<'_> {
         let gctx = build_runner.bcx.gctx;
         let rows = (self.order.iter())
             .map(|unit| {
-                let fate = match Fate::of(self.inner, &self.causes, unit) {
-                    Fate::ReusedFrom(root) => format!("reused from {}", root.display()),
+                let fate = match Fate::of(self.inner, || self.causes, unit) {
+                    Fate::ReusedFrom(root) => {
+                        format!("{GOOD}reused{GOOD:#} from {}", root.display())
+                    }
                     Fate::NotShareable => "compiled, as it can't be in a root".to_owned(),
                     Fate::Compiled {
                         because_of: Some(first),
                         ..
-                    } => format!("compiled, as {first} is"),
-                    Fate::Compiled { why, .. } => format!("compiled: {why}"),
+                    } => format!("{WARN}compiled{WARN:#}, as {first} is"),
+                    Fate::Compiled { why, .. } => format!("{WARN}compiled{WARN:#}: {why}"),
                 };
                 (self.name(unit), fate)
             })
@@ -133,7 +136,7 @@ impl Answer<'_> {
         let others = self.order.len() - self.inner.entries.len();
         drop_println!(gctx, "{} compiled that can't be", units(others));
         for help in self.causes.help() {
-            drop_println!(gctx, "help: {help}");
+            drop_println!(gctx, "{HELP}help{HELP:#}: {help}");
         }
     }
 

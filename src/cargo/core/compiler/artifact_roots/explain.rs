@@ -6,10 +6,11 @@
 use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Deref;
+use std::rc::Rc;
 
 use itertools::Itertools as _;
 use semver::Version;
-use unit_store::{Difference, Observed, Root, World};
+use unit_store::{Difference, Keys, Observed, Root, World};
 
 use super::plan::directory_name;
 use super::{Inner, Source, State, describe, sources, target_dir};
@@ -95,6 +96,7 @@ impl Causes {
                 Source::Root(root) => Some(Listed {
                     root,
                     names: OnceCell::new(),
+                    keys: RefCell::default(),
                 }),
                 Source::TargetDir(_) => None,
             })
@@ -213,15 +215,23 @@ impl Line {
     }
 }
 
-/// A root, and the names of what is in it once they are needed.
+/// A root, and what was read of what is in it.
 struct Listed<'a> {
     root: &'a Root,
     names: OnceCell<Vec<String>>,
+    keys: RefCell<HashMap<String, Rc<Keys>>>,
 }
 
 impl Listed<'_> {
     fn names(&self) -> &[String] {
         self.names.get_or_init(|| self.root.names())
+    }
+
+    /// Those of the package of this name.
+    fn keys_of(&self, name: &str) -> Rc<Keys> {
+        let mut keys = self.keys.borrow_mut();
+        let read = || Rc::new(self.root.keys(name));
+        Rc::clone(keys.entry(name.to_owned()).or_insert_with(read))
     }
 }
 
@@ -252,14 +262,14 @@ fn reason(
     let name = directory_name(unit);
     let fields = &inner.entries[unit].fields;
     let nearest = (roots.iter())
-        .filter_map(|root| Some((root, root.nearest(&name, fields, SAME, DERIVED)?)))
+        .filter_map(|root| Some((root, root.keys_of(&name).nearest(fields, SAME, DERIVED)?)))
         .min_by_key(|(_, differences)| differences.len());
     if let Some((root, differences)) = nearest {
         return difference(inner, build_runner, unit, root, differences);
     }
     // Such as what was built, while it is to be checked.
     let for_another_command = (roots.iter()).find_map(|root| {
-        let differences = root.nearest(&name, fields, &SAME[..2], DERIVED)?;
+        let differences = root.keys_of(&name).nearest(fields, &SAME[..2], DERIVED)?;
         let mode = differences.iter().find(|it| it.field == "mode")?;
         let [found, wanted] = [&mode.found, &mode.wanted].map(|it| it.join(""));
         let is_command = |mode: &str| ["build", "check"].contains(&mode);
@@ -268,7 +278,7 @@ fn reason(
             format!("{place}{IT}for `cargo {found}`, wanted for `cargo {wanted}`")
         })
     });
-    let has_others = |root: &&Listed<'_>| root.nearest(&name, fields, &[], &[]).is_some();
+    let has_others = |root: &&Listed<'_>| !root.keys_of(&name).is_empty();
     let mut hints = Vec::new();
     let reason = for_another_command
         .or_else(|| {

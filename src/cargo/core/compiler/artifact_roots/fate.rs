@@ -1,12 +1,12 @@
 //! What becomes of units, for Cargo's log and its timing reports.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::path::PathBuf;
 
 use super::explain::Causes;
 use super::{ArtifactRoots, Inner, State, describe};
-use crate::core::compiler::{BuildRunner, Unit};
+use crate::core::compiler::{BuildRunner, Unit, UnitIndex};
 use crate::util::log_message::FingerprintStatus;
 
 /// What becomes of a unit in a build that has artifact roots.
@@ -27,14 +27,15 @@ pub enum Fate {
 }
 
 impl Fate {
-    pub(super) fn of(inner: &Inner, causes: &Causes, unit: &Unit) -> Fate {
+    /// `causes` are needed only for what is not reused.
+    pub(super) fn of<'a>(inner: &Inner, causes: impl FnOnce() -> &'a Causes, unit: &Unit) -> Fate {
         let Some(entry) = inner.entries.get(unit) else {
             return Fate::NotShareable;
         };
         if let State::Reused { root, .. } = entry.state {
             return Fate::ReusedFrom(inner.sources[root].path().to_owned());
         }
-        let (why, first) = causes.why(unit);
+        let (why, first) = causes().why(unit);
         Fate::Compiled {
             why: why.to_owned(),
             because_of: first.map(describe),
@@ -46,8 +47,29 @@ impl ArtifactRoots {
     /// What becomes of `unit`, if there are roots.
     pub fn fate(&self, build_runner: &BuildRunner<'_, '_>, unit: &Unit) -> Option<Fate> {
         let inner = self.0.as_ref()?.borrow();
-        let causes = (inner.causes).get_or_init(|| Causes::of(&inner, build_runner));
+        let causes = || (inner.causes).get_or_init(|| Causes::of(&inner, build_runner));
         Some(Fate::of(&inner, causes, unit))
+    }
+}
+
+/// Why no root had the units that a log tells of.
+#[derive(Default)]
+pub struct Reasons(HashMap<UnitIndex, String>);
+
+impl Reasons {
+    /// Notes what the log says of a unit.
+    pub fn note(&mut self, unit: UnitIndex, fate: Option<Fate>) {
+        if let Some(Fate::Compiled { why, .. }) = fate {
+            self.0.insert(unit, why);
+        }
+    }
+
+    /// `reason`, which is Cargo's for compiling a unit, with ours.
+    pub fn add_to(&self, reason: String, unit: UnitIndex) -> String {
+        match self.0.get(&unit) {
+            Some(why) => format!("{reason}; {why}"),
+            None => reason,
+        }
     }
 }
 

@@ -69,12 +69,13 @@ use unit_store::{Dependency, Digest, FileDigests, Key, KeyBuilder, Observed, Roo
 use super::{BuildRunner, Executor, Freshness, Unit};
 use crate::core::PackageId;
 use crate::core::compiler::CompileMode;
+use crate::util::GlobalContext;
 use crate::util::errors::CargoResult;
 
 pub(super) use self::answer::answer;
 pub use self::answer::ask_for_reuse;
 pub use self::clean::{check_clean, report_kept};
-pub use self::fate::{Fate, Reused};
+pub use self::fate::{Fate, Reasons, Reused};
 pub(super) use self::plan::plan;
 pub use self::settings::{note_packaged, similar_setting};
 pub(super) use self::start::{is_ready, start};
@@ -570,7 +571,7 @@ impl ArtifactRoots {
     }
 
     /// What the line that closes a build says in addition.
-    pub fn summary(&self) -> String {
+    pub fn summary(&self, gctx: &GlobalContext) -> String {
         let Some(inner) = &self.0 else {
             return String::new();
         };
@@ -583,7 +584,11 @@ impl ArtifactRoots {
         }
         let total: usize = by_root.values().sum();
         let units = if total == 1 { "unit" } else { "units" };
-        let path = |root: usize| inner.sources[root].path().display().to_string();
+        let path = |root: usize| {
+            let path = inner.sources[root].path();
+            let link = gctx.shell().err_file_hyperlink(path);
+            format!("{link}{}{link:#}", path.display())
+        };
         let origins = match Vec::from_iter(by_root).as_slice() {
             [] => String::new(),
             [(root, _)] => format!(" from {}", path(*root)),
