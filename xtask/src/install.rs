@@ -5,6 +5,7 @@
 //! share/bash-completion/completions/cargo
 //! share/doc/cargo-roots/LICENSE-{APACHE,MIT,THIRD-PARTY}
 //! share/man/man1/cargo*.1
+//! share/man/man7/cargo-roots.7
 //! share/zsh/site-functions/_cargo
 //! ```
 
@@ -13,6 +14,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use crate::build::{self, Profile};
+use crate::manual;
 use crate::repo::Repo;
 use crate::shell;
 
@@ -52,6 +54,7 @@ pub(crate) fn run(repo: &Repo, prefix: &Path) -> Result<()> {
         let to = prefix.join("share/man/man1").join(&page);
         shell::copy_atomically(&tree.join(MAN).join(&page), &to)?;
     }
+    shell::write_if_changed(&prefix.join(manual::PAGE), &manual::page(repo)?)?;
     shell::status("Installed", prefix.join("bin").join(name).display());
     Ok(())
 }

@@ -36,6 +36,7 @@ mod format;
 mod git;
 mod install;
 mod libtest;
+mod manual;
 mod overlay;
 mod patches;
 mod preflight;

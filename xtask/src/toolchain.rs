@@ -1,16 +1,17 @@
 //! Installing the drop-in as a rustup toolchain.
 //!
-//! The toolchain is a directory with symbolic links to everything in the base toolchain but `bin/cargo` (with copies,
-//! where links need privileges), and rustup is told of it with `rustup toolchain link`. The base toolchain is not
+//! The toolchain is a directory with symbolic links to everything in the base toolchain (with copies, where links need
+//! privileges) but `bin/cargo`, its completions, and our manual page. rustup is told of it with `rustup toolchain link`. The base toolchain is not
 //! changed, and its `rustc` still takes the base toolchain for its sysroot.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 use crate::build::{self, Profile};
+use crate::manual;
 use crate::repo::Repo;
 use crate::rustc;
 use crate::shell::{self, CommandExt};
@@ -31,7 +32,25 @@ pub(crate) fn run(repo: &Repo, name: &str) -> Result<()> {
         "Creating",
         format!("{} from {}", repo.display(&dir), base.display()),
     );
-    assemble(&base, &repo.drop_in(), &dir)?;
+    let page = repo.dist().join("cargo-roots.7");
+    shell::write_if_changed(&page, &manual::page(repo)?)?;
+    let cargo = repo.drop_in();
+    let program = cargo
+        .file_name()
+        .with_context(|| format!("no file name in `{}`", cargo.display()))?;
+    let own = [
+        (Path::new("bin").join(program), cargo.clone()),
+        (PathBuf::from(manual::PAGE), page),
+        (
+            PathBuf::from("etc/bash_completion.d/cargo"),
+            repo.tree().join("src/etc/cargo.bashcomp.sh"),
+        ),
+        (
+            PathBuf::from("share/zsh/site-functions/_cargo"),
+            repo.tree().join("src/etc/_cargo"),
+        ),
+    ];
+    assemble(&base, &own, &dir)?;
     if !is_linked {
         Command::new("rustup")
             .args(["toolchain", "link", name])
@@ -72,28 +91,34 @@ fn is_ours(name: &str, dir: &Path) -> Result<bool> {
     Ok(true)
 }
 
-/// Makes the directory anew beside the one that may be there, then puts it in its place.
-fn assemble(base: &Path, cargo: &Path, dir: &Path) -> Result<()> {
+/// Makes the directory anew beside the one that may be there, then puts it in its place. `own` are the files that it has
+/// instead of those of the base toolchain.
+fn assemble(base: &Path, own: &[(PathBuf, PathBuf)], dir: &Path) -> Result<()> {
     let stage = dir.with_added_extension("new");
     shell::remove_dir(&stage)?;
     shell::create_dir(&stage)?;
-    let name = cargo
-        .file_name()
-        .with_context(|| format!("no file name in `{}`", cargo.display()))?;
-    for entry in entries(base)? {
-        if entry.file_name().is_some_and(|name| name == "bin") {
-            continue;
+    let mut pending = vec![PathBuf::new()];
+    while let Some(part) = pending.pop() {
+        for entry in entries(&base.join(&part))? {
+            let name = entry
+                .file_name()
+                .with_context(|| format!("no file name in `{}`", entry.display()))?;
+            let part = part.join(name);
+            if own.iter().any(|(file, _)| *file == part) {
+                continue;
+            }
+            let has_own = own.iter().any(|(file, _)| file.starts_with(&part));
+            if has_own && entry.is_dir() {
+                shell::create_dir(&stage.join(&part))?;
+                pending.push(part);
+            } else {
+                share(&entry, &stage.join(&part))?;
+            }
         }
-        share(&entry, &stage)?;
     }
-    let bin = stage.join("bin");
-    shell::create_dir(&bin)?;
-    for entry in entries(&base.join("bin"))? {
-        if entry.file_name() != Some(name) {
-            share(&entry, &bin)?;
-        }
+    for (file, from) in own {
+        shell::copy_atomically(from, &stage.join(file))?;
     }
-    shell::copy_atomically(cargo, &bin.join(name))?;
 
     shell::remove_dir(dir)?;
     fs::rename(&stage, dir).with_context(|| {
@@ -111,13 +136,9 @@ fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
         .with_context(|| format!("failed to read directory `{}`", dir.display()))
 }
 
-/// Makes a file or directory of the base toolchain appear in a directory under the same name.
-fn share(from: &Path, dir: &Path) -> Result<()> {
-    let Some(name) = from.file_name() else {
-        bail!("no file name in `{}`", from.display())
-    };
-    let to = dir.join(name);
-    link(from, &to).with_context(|| {
+/// Makes a file or directory of the base toolchain appear elsewhere.
+fn share(from: &Path, to: &Path) -> Result<()> {
+    link(from, to).with_context(|| {
         format!(
             "failed to make `{}` from `{}`",
             to.display(),
@@ -143,4 +164,35 @@ fn link(from: &Path, to: &Path) -> Result<()> {
         fs::copy(from.join(&file), target)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn own_files_take_the_place_of_others() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let path = |name: &str| dir.path().join(name);
+        for file in ["bin/cargo", "bin/rustc", "lib/a", "share/man/man1/cargo.1"] {
+            let file = path("base").join(file);
+            shell::create_parent(&file).expect("parent");
+            fs::write(file, "base").expect("file");
+        }
+        fs::write(path("own"), "own").expect("file");
+        let own = ["bin/cargo", "share/man/man7/own.7"];
+        let own = own.map(|file| (PathBuf::from(file), path("own")));
+        for _ in 0..2 {
+            assemble(&path("base"), &own, &path("made")).expect("toolchain");
+            let read = |file: &str| fs::read_to_string(path("made").join(file)).expect(file);
+            for file in ["bin/rustc", "lib/a", "share/man/man1/cargo.1"] {
+                assert_eq!(read(file), "base", "{file}");
+            }
+            for file in ["bin/cargo", "share/man/man7/own.7"] {
+                assert_eq!(read(file), "own", "{file}");
+            }
+        }
+        let base = fs::read_to_string(path("base/bin/cargo")).expect("file");
+        assert_eq!(base, "base");
+    }
 }
