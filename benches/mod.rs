@@ -60,10 +60,10 @@ pub(crate) struct Options {
     #[arg(value_enum)]
     scenarios: Vec<Scenario>,
     /// What to build [default: the template]
-    #[arg(long, value_enum, value_name = "WORKLOAD")]
+    #[arg(long, value_enum, value_name = "WORKLOAD", value_delimiter = ',')]
     workload: Vec<Workload>,
     /// Whom to compare [default: everyone]
-    #[arg(long, value_enum, value_name = "CONTENDER")]
+    #[arg(long, value_enum, value_name = "CONTENDER", value_delimiter = ',')]
     contender: Vec<Contender>,
     /// How many rounds to run
     #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u32).range(3..))]
@@ -233,14 +233,15 @@ fn tools(repo: &Repo, dir: &Path, drop_in: PathBuf, toolchain: Option<&str>) -> 
     Ok(tools)
 }
 
-/// Makes a compiler that is `real`, and adds a byte to `log` for each crate.
+/// Makes a compiler that is `real`, and adds a byte to `log` for each crate that it compiles. sccache also asks it what a
+/// crate reads and what its files are called.
 fn write_compiler(compiler: &Path, real: &Path, log: &Path) -> Result<()> {
     ensure!(
         cfg!(unix),
         "the compilers that are started are counted with a shell script, which this system doesn't run"
     );
     let script = format!(
-        "#!/bin/sh\ncase \"$*\" in\n*--crate-name\\ ___*) ;;\n*--crate-name*) printf x >> '{}' ;;\nesac\nexec '{}' \"$@\"\n",
+        "#!/bin/sh\ncase \"$*\" in\n*--crate-name\\ ___*|*\\ --print\\ *|*\\ --emit\\ dep-info\\ -o\\ *) ;;\n*--crate-name*) printf x >> '{}' ;;\nesac\nexec '{}' \"$@\"\n",
         log.display(),
         real.display()
     );

@@ -92,6 +92,8 @@ pub(crate) struct Course<'a> {
     camps: Vec<Camp<'a>>,
     /// How many crates there are to compile, once that is known.
     total: Option<usize>,
+    /// How many rounds there were, so that no two have the same code.
+    rounds: usize,
     pub(crate) samples: Vec<Sample>,
     /// What could not be measured, and why.
     pub(crate) missing: Vec<String>,
@@ -128,6 +130,7 @@ impl<'a> Course<'a> {
             dir,
             camps,
             total: None,
+            rounds: 0,
             samples: Vec::new(),
             missing: Vec::new(),
         })
@@ -191,6 +194,7 @@ impl<'a> Course<'a> {
             }
         }
         for round in 1..=rounds {
+            self.rounds += 1;
             let title = format!("{} {}: {scenario}", self.workload, self.profile());
             shell::status("Measuring", format!("{title}, round {round} of {rounds}"));
             let count = camps.len();
@@ -256,6 +260,9 @@ impl<'a> Course<'a> {
             }
             Scenario::NoOp => Listing::of(&target)?,
         };
+        if scenario != Scenario::NoOp {
+            self.write_code(&camp.project, &self.rounds.to_string())?;
+        }
         let lockfile = self.dir.join(lockfile);
         fs::copy(&lockfile, camp.project.join("Cargo.lock"))
             .with_context(|| format!("failed to copy `{}`", lockfile.display()))?;
@@ -322,6 +329,7 @@ impl<'a> Course<'a> {
             let project = camp.project.with_file_name(format!("at-once-{number}"));
             shell::remove_dir(&project)?;
             upstream::copy(&self.dir.join("project"), &project)?;
+            self.write_code(&project, &format!("{}.{number}", self.rounds))?;
             projects.push(project);
         }
         let servers = camp.servers();
@@ -348,6 +356,15 @@ impl<'a> Course<'a> {
             cpu: cpu.map(|(after, before)| after.saturating_sub(before)),
             peak: usages.into_iter().filter_map(|usage| usage.peak).max(),
         })
+    }
+
+    /// Gives a project code that nobody has built before: some tools keep what they built of projects, too.
+    fn write_code(&self, project: &Path, number: &str) -> Result<()> {
+        let file = self.workload.main_file();
+        let code = shell::read(&self.dir.join("project").join(file))?;
+        let code = format!("{code}\nconst _: &str = \"build {number}\";\n");
+        shell::write_if_changed(&project.join(file), &code)?;
+        Ok(())
     }
 
     /// Removes what was built of the project itself.

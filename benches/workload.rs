@@ -49,6 +49,14 @@ impl Workload {
         }
     }
 
+    /// The main file of that package.
+    pub(crate) fn main_file(self) -> &'static str {
+        match self {
+            Self::Template | Self::Large => "src/main.rs",
+            Self::Tool => "crates/core/main.rs",
+        }
+    }
+
     /// A dependency, and the version of it that the next commit has.
     fn update(self) -> (&'static str, &'static str) {
         match self {
