@@ -60,15 +60,18 @@ fn render(markdown: &str) -> Result<String> {
         match event {
             Event::Start(Tag::Heading { .. }) => {}
             Event::End(TagEnd::Heading(level)) => {
+                let is_section = level as usize == 2;
                 let title: String = (line.take().into_iter())
                     .map(|inline| match inline {
+                        Inline::Roman(text) if is_section => text.to_uppercase(),
+                        // Names of settings stay as they are.
                         Inline::Roman(text) | Inline::Italic(text) | Inline::Bold(text) => text,
                         Inline::LineBreak => " ".to_owned(),
                     })
                     .collect();
                 match level as usize {
                     1 => roff.control("SH", ["DESCRIPTION"]),
-                    2 => roff.control("SH", [title.to_uppercase().as_str()]),
+                    2 => roff.control("SH", [title.as_str()]),
                     _ => roff.control("SS", [title.as_str()]),
                 };
             }
@@ -119,14 +122,12 @@ fn render(markdown: &str) -> Result<String> {
             Event::End(TagEnd::Strong) => line.is_bold -= 1,
             Event::Start(Tag::Emphasis) => line.is_italic += 1,
             Event::End(TagEnd::Emphasis) => line.is_italic -= 1,
-            Event::Start(Tag::Link { dest_url, .. }) => links.push(dest_url),
-            Event::End(TagEnd::Link) => {
-                if let Some(url) = links.pop()
-                    && url.starts_with("https:")
-                {
-                    line.push(&format!(" <{url}>"));
+            Event::Start(Tag::Link { dest_url, .. }) => {
+                if dest_url.starts_with("https:") {
+                    links.push(dest_url);
                 }
             }
+            Event::End(TagEnd::Link) => {}
             Event::Text(text) => line.push(&text),
             Event::Code(code) => {
                 line.is_bold += 1;
@@ -137,12 +138,31 @@ fn render(markdown: &str) -> Result<String> {
             other => bail!("unexpected {other:?}"),
         }
     }
+    roff.control("SH", ["SEE ALSO"]);
+    roff.text([bold("cargo"), roman("(1), "), bold("rustc"), roman("(1)")]);
+    for url in links {
+        roff.control("PP", []).text([roman(&*url)]);
+    }
     Ok(roff.to_roff())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn all_of_the_settings() {
+        let text = include_str!("../../docs/settings.md");
+        let page = render(text).expect("page");
+        for section in [
+            ".SH build.search-path\n",
+            ".SH build.deps-target-dir\n",
+            ".SH build.trusted-roots\n",
+            ".SH \"WHY WAS THIS COMPILED\"\n",
+        ] {
+            assert!(page.contains(section), "no {section:?}");
+        }
+    }
 
     #[test]
     fn what_the_documents_use() {
@@ -154,12 +174,14 @@ mod tests {
         let expected = concat!(
             ".SH DESCRIPTION\n",
             ".PP\n",
-            "Some \\fBcode\\fR and \\fImore\\fR, here, there <https://a.b/>.\n",
+            "Some \\fBcode\\fR and \\fImore\\fR, here, there.\n",
             ".SH PART\n",
             ".PP\n.RS 4\n.EX\nkey = 1\n\\&.dot\n\n.EE\n.RE\n",
             ".IP \\(bu 2\none\n",
             ".IP \\(bu 2\ntwo lines\n",
             ".TP\nthis\n\\fBthat\\fR\n",
+            ".SH \"SEE ALSO\"\n\\fBcargo\\fR(1), \\fBrustc\\fR(1)\n",
+            ".PP\nhttps://a.b/\n",
         );
         let start = page.find(".SH DESCRIPTION").expect("start");
         assert_eq!(&page[start..], expected);
