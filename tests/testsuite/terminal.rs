@@ -112,13 +112,8 @@ fn colours() {
     let (app, cargo) = over_a_root("build --explain-reuse --color=always");
     let explained = cargo.run();
     let line = |start: &str| {
-        let lines = explained.stdout.lines();
-        visible(
-            lines
-                .filter(|it| it.starts_with(start))
-                .next_back()
-                .unwrap_or_default(),
-        )
+        let mut lines = explained.stdout.lines();
+        visible(lines.rfind(|it| it.starts_with(start)).unwrap_or_default())
     };
     assert_ui().eq(
         line("leaf"),

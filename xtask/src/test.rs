@@ -82,6 +82,7 @@ impl Suite {
                 for base in repo.bases()? {
                     patches::check(&repo.with_base(&base))?;
                 }
+                upstream_test::check(repo)?;
             }
             Self::Bases => {
                 for other in repo.other_bases()? {

@@ -84,7 +84,14 @@ const EXERCISED_BY: &[(&str, &[&str])] = &[
         "src/cargo/util/log_message.rs",
         &["build_analysis", "cargo_report_rebuilds"],
     ),
+    // Ours are: `terminal::completions_of_bash` and `_zsh`.
+    ("src/etc/", &[]),
 ];
+
+/// That it is known which of upstream's tests are about what the patches touch.
+pub(crate) fn check(repo: &Repo) -> Result<()> {
+    Options::core().filters(repo).map(drop)
+}
 
 /// The modules of upstream's suite that are about what the patches touch.
 fn core_modules(touched: &BTreeSet<String>) -> Result<BTreeSet<&'static str>> {
