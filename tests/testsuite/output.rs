@@ -13,6 +13,7 @@ use crate::utils::packages::{
     CHAIN, CHAIN_MAIN, GRAPH, GRAPH_MAIN, GRAPH_UNITS, chain_root, graph_root, package,
     publish_chain, scripted,
 };
+use crate::utils::report::Report;
 use crate::utils::tree::{cp, packages_in, units_of};
 use crate::utils::{ProjectExt, app, dir};
 
@@ -267,14 +268,14 @@ low v1.0.0                     reused from [ROOT]/root
 high v1.1.0                    compiled: [ROOT]/root has high v1.0.0
 higher v1.0.0                  compiled, as high v1.1.0 is
 stranger v1.0.0                compiled: no root has this package
-app v0.1.0 (bin "app")         compiled, as it can't be in a root
+app v0.1.0 (bin "app")         compiled, as it can't be in a root: a workspace member
 
 3 units reused from [ROOT]/root
-3 units compiled that could be in a root
+3 units to compile that could be in a root
   high v1.1.0: [ROOT]/root has high v1.0.0; and 1 unit that depends on it
   stranger v1.0.0: no root has this package
-1 unit compiled that can't be
-help: 2 units miss because of the version of high: cargo update high@1.1.0 --precise 1.0.0
+1 unit to compile that can't be
+help: 2 units miss because of the version of high, which is older in a root: cargo update high@1.1.0 --precise 1.0.0
 
 "#]],
             );
@@ -304,6 +305,182 @@ help: 2 units miss because of the version of high: cargo update high@1.1.0 --pre
     assert_eq!(of("higher")["compiled"]["because_of"], "high v1.1.0");
     let app = of("app").as_object().unwrap();
     assert!(app.contains_key("not_shareable"), "{app:?}");
+}
+
+/// The lines of `--explain-reuse` after the table.
+fn sum(report: &Report) -> &str {
+    report.stdout.split_once("\n\n").unwrap().1
+}
+
+/// What can't be in a root, and why.
+#[cargo_test]
+fn explained_why_not_shareable() {
+    let root = chain_root("root");
+    let app = app(
+        "app",
+        &format!("{CHAIN}\nnear = {{ path = 'near' }}"),
+        "fn main() {}",
+    );
+    app.change_file(
+        "near/Cargo.toml",
+        "[package]\nname = 'near'\nversion = '0.1.0'\n[workspace]\n[dependencies]\nmid = '1.0'\n",
+    );
+    app.change_file("near/src/lib.rs", "");
+    let why = |line: &str, flags: &str| {
+        let cargo = app.cargo(line).env("RUSTFLAGS", flags).roots([&root]);
+        let report = cargo.run();
+        let messages = report.stdout.lines();
+        let mut apart: Vec<_> = messages
+            .map(|line| serde_json::from_str::<Value>(line).unwrap())
+            .filter_map(|it| {
+                let why = it["not_shareable"].as_str()?.to_owned();
+                Some(format!("{}: {why}", it["target"]["name"].as_str()?))
+            })
+            .collect();
+        apart.sort();
+        apart
+    };
+    assert_eq!(
+        why("build --explain-reuse", ""),
+        ["app: a workspace member", "near: a path dependency"]
+    );
+    let native = "compiled with `-C target-cpu=native`";
+    assert_eq!(
+        why("build --explain-reuse", "-Ctarget-cpu=native"),
+        [
+            "app: a workspace member".to_owned(),
+            format!("leaf: {native}"),
+            format!("mid: {native}"),
+            "near: a path dependency".to_owned()
+        ]
+    );
+    let report = app
+        .cargo("doc --explain-reuse")
+        .plain()
+        .roots([&root])
+        .run();
+    let line = "leaf v1.0.0 (doc)    compiled, as it can't be in a root: documentation";
+    assert!(report.stdout.contains(line), "{report}");
+}
+
+/// Help is a command that works.
+#[cargo_test]
+fn explained_with_help_that_works() {
+    for version in ["1.0.0", "1.1.0", "2.0.0"] {
+        Package::new("pinned", version).publish();
+        let exactly = format!("={version}");
+        Package::new("pair", version)
+            .dep("pinned", &exactly)
+            .publish();
+    }
+    let [old, new] = ["old", "new"].map(dir);
+    for (root, version) in [(&old, "=1.0.0"), (&new, "=2.0.0")] {
+        let filler = app("filler", &format!("pair = '{version}'"), "fn main() {}");
+        filler.cargo("build").deps_dir(root).run();
+        fs::remove_dir_all(filler.root()).unwrap();
+    }
+    let explained = |app: &cargo_test_support::Project| {
+        let cargo = app.cargo("build --explain-reuse").plain();
+        cargo.roots([&old, &new]).run()
+    };
+    let app_of = |requirement: &str| app("app", &format!("pair = '{requirement}'"), "fn main() {}");
+    // The one that the other one needs exactly goes with it.
+    let app = app_of("1");
+    assert_ui().eq(sum(&explained(&app)), str![[r#"
+0 units reused from [ROOT]/old
+0 units reused from [ROOT]/new
+2 units to compile that could be in a root
+  pinned v1.1.0: [ROOT]/old has pinned v1.0.0, [ROOT]/new has pinned v2.0.0
+  pair v1.1.0: [ROOT]/old has pair v1.0.0, [ROOT]/new has pair v2.0.0
+1 unit to compile that can't be
+help: 1 unit misses because of the version of pair, which is older in a root: cargo update pair@1.1.0 --precise 1.0.0
+
+"#]]);
+    app.cargo("update pair@1.1.0 --precise 1.0.0").run();
+    assert_ui().eq(
+        sum(&explained(&app)),
+        str![[r#"
+2 units reused from [ROOT]/old
+0 units reused from [ROOT]/new
+1 unit to compile that can't be
+
+"#]],
+    );
+    fs::remove_dir_all(app.root()).unwrap();
+    let app = app_of("=1.1.0");
+    let report = explained(&app);
+    assert!(!report.stdout.contains("help: "), "{report}");
+}
+
+/// What is there and can't be used.
+#[cargo_test]
+fn explained_what_is_damaged() {
+    let root = chain_root("root");
+    let app = app("app", CHAIN, CHAIN_MAIN);
+    let explained = || {
+        let cargo = app.cargo("build --explain-reuse").plain();
+        cargo.roots([&root]).run()
+    };
+    for unit in units_of(&root, "leaf-1.0.0") {
+        fs::remove_file(unit.join("unit.json")).unwrap();
+    }
+    assert_ui().eq(
+        sum(&explained()),
+        str![[r#"
+0 units reused from [ROOT]/root
+2 units to compile that could be in a root
+  leaf v1.0.0: [ROOT]/root has it damaged or unfinished; and 1 unit that depends on it
+1 unit to compile that can't be
+
+"#]],
+    );
+    let dir = root.join("units/leaf-1.0.0");
+    fs::remove_dir_all(&dir).unwrap();
+    fs::create_dir(&dir).unwrap();
+    assert_ui().eq(
+        sum(&explained()),
+        str![[r#"
+0 units reused from [ROOT]/root
+2 units to compile that could be in a root
+  leaf v1.0.0: no root has this package; and 1 unit that depends on it
+1 unit to compile that can't be
+
+"#]],
+    );
+    fs::remove_dir_all(&root).unwrap();
+    assert_ui().eq(
+        sum(&explained()),
+        str![[r#"
+2 units to compile that could be in a root
+  leaf v1.0.0, mid v1.0.0: there is no root that can be used
+1 unit to compile that can't be
+
+"#]],
+    );
+}
+
+/// A question makes nothing.
+#[cargo_test]
+fn explained_without_a_deps_dir() {
+    publish_chain();
+    let app = app("app", CHAIN, CHAIN_MAIN);
+    app.cargo("fetch").run();
+    let deps = dir("deps");
+    let report = app
+        .cargo("build --explain-reuse")
+        .plain()
+        .deps_dir(&deps)
+        .run();
+    assert_ui().eq(
+        sum(&report),
+        str![[r#"
+2 units to compile that could be in a root
+  leaf v1.0.0, mid v1.0.0: there is no root that can be used
+1 unit to compile that can't be
+
+"#]],
+    );
+    assert!(!deps.exists());
 }
 
 /// Those that are there only because another one is compiled say which.
@@ -448,12 +625,10 @@ fn build_log() {
         .collect();
     fates.sort_by_key(Value::to_string);
     let reused = json!({ "reused_from": root });
+    let apart = json!({ "not_shareable": "a workspace member" });
     let why = "no root has this package";
     let compiled = json!({ "compiled": { "why": why, "because_of": null } });
-    assert_eq!(
-        fates,
-        [json!("not_shareable"), compiled, reused.clone(), reused]
-    );
+    assert_eq!(fates, [compiled, apart, reused.clone(), reused]);
 }
 
 /// What `cargo report rebuilds` tells of a build with a root.

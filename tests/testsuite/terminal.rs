@@ -92,12 +92,12 @@ slow v1.0.0 (build script)      compiled: no root has this package
 slow v1.0.0 (build script run)  compiled: no root has this package
 slow v1.0.0                     compiled: no root has this package
 other v1.0.0                    compiled: no root has this package
-app v0.1.0 (bin "app")          compiled, as it can't be in a root
+app v0.1.0 (bin "app")          compiled, as it can't be in a root: a workspace member
 
 2 units reused from [ROOT]/root
-4 units compiled that could be in a root
+4 units to compile that could be in a root
   other v1.0.0, slow v1.0.0: no root has these packages
-1 unit compiled that can't be
+1 unit to compile that can't be
 "#]],
     );
 }

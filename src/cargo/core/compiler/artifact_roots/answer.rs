@@ -30,9 +30,14 @@ pub fn ask_for_reuse(is_asked: bool) {
     IS_ASKED.store(is_asked, Ordering::Relaxed);
 }
 
+/// Whether nothing is to be built.
+pub(super) fn is_asked() -> bool {
+    IS_ASKED.load(Ordering::Relaxed)
+}
+
 /// Answers, if that was asked for, and says whether it was.
 pub(in crate::core::compiler) fn answer(build_runner: &BuildRunner<'_, '_>) -> CargoResult<bool> {
-    if !IS_ASKED.load(Ordering::Relaxed) {
+    if !is_asked() {
         return Ok(false);
     }
     let Some(inner) = &build_runner.artifact_roots.0 else {
@@ -98,7 +103,9 @@ impl Answer<'_> {
                     Fate::ReusedFrom(root) => {
                         format!("{GOOD}reused{GOOD:#} from {}", root.display())
                     }
-                    Fate::NotShareable => "compiled, as it can't be in a root".to_owned(),
+                    Fate::NotShareable(why) => {
+                        format!("{WARN}compiled{WARN:#}, as it can't be in a root: {why}")
+                    }
                     Fate::Compiled {
                         because_of: Some(first),
                         ..
@@ -129,12 +136,20 @@ impl Answer<'_> {
         let missing = (self.inner.order.iter())
             .filter(|unit| is_missing(self.inner, unit))
             .count();
-        drop_println!(gctx, "{} compiled that could be in a root", units(missing));
+        if missing > 0 {
+            drop_println!(
+                gctx,
+                "{} to compile that could be in a root",
+                units(missing)
+            );
+        }
         for line in self.causes.lines() {
             drop_println!(gctx, "  {line}");
         }
         let others = self.order.len() - self.inner.entries.len();
-        drop_println!(gctx, "{} compiled that can't be", units(others));
+        if others > 0 {
+            drop_println!(gctx, "{} to compile that can't be", units(others));
+        }
         for help in self.causes.help() {
             drop_println!(gctx, "{HELP}help{HELP:#}: {help}");
         }
@@ -144,6 +159,9 @@ impl Answer<'_> {
     fn name(&self, unit: &Unit) -> String {
         match self.inner.entries.contains_key(unit) || unit.target.is_custom_build() {
             true => describe(unit),
+            false if unit.mode.is_doc() => {
+                format!("{} v{} (doc)", unit.pkg.name(), unit.pkg.version())
+            }
             false => format!(
                 "{} v{} ({})",
                 unit.pkg.name(),

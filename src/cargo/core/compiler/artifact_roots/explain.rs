@@ -176,8 +176,12 @@ impl Causes {
                 } else {
                     "units miss"
                 };
+                let older = match found < wanted {
+                    true => ", which is older in a root",
+                    false => "",
+                };
                 format!(
-                    "{count} {units} because of the version of {package}: \
+                    "{count} {units} because of the version of {package}{older}: \
                      cargo update {package}@{wanted} --precise {found}"
                 )
             })
@@ -273,9 +277,17 @@ fn reason(
         let mode = differences.iter().find(|it| it.field == "mode")?;
         let [found, wanted] = [&mode.found, &mode.wanted].map(|it| it.join(""));
         let is_command = |mode: &str| ["build", "check"].contains(&mode);
+        let wanted_for = match build_runner.bcx.build_config.intent.is_doc() {
+            true => "doc",
+            false => &wanted,
+        };
+        let features = differences.iter().find(|it| it.field == "features");
+        let features = features
+            .map(|it| format!("; {}", say(it)))
+            .unwrap_or_default();
         (is_command(&found) && is_command(&wanted)).then(|| {
             let place = root.path().display();
-            format!("{place}{IT}for `cargo {found}`, wanted for `cargo {wanted}`")
+            format!("{place}{IT}for `cargo {found}`, wanted for `cargo {wanted_for}`{features}")
         })
     });
     let has_others = |root: &&Listed<'_>| !root.keys_of(&name).is_empty();
@@ -290,21 +302,26 @@ fn reason(
             Some(format!("{dir} has no build of it that fits"))
         })
         .or_else(|| {
-            roots.iter().find_map(|root| {
-                let package = unit.pkg.name();
+            let package = unit.pkg.name();
+            let mut has = roots.iter().filter_map(|root| {
                 let is_version = |name: &&String| {
                     split_directory(name).is_some_and(|(name, _)| *name == *package)
+                        && !root.keys_of(name).is_empty()
                 };
                 let versions = root.names().iter().filter(is_version).collect_vec();
-                hints = (versions.iter())
-                    .filter_map(|name| hint(unit, split_directory(name)?))
-                    .collect();
+                let found = versions.iter().filter_map(|name| split_directory(name));
+                hints.extend(found.filter_map(|found| hint(build_runner, unit, found)));
                 let names = versions.iter().map(|name| package_name(name)).join(", ");
                 let has = format!("{} has {names}", root.path().display());
                 (!versions.is_empty()).then_some(has)
-            })
+            });
+            let has = has.join(", ");
+            (!has.is_empty()).then_some(has)
         });
-    let reason = reason.unwrap_or_else(|| "no root has this package".to_owned());
+    let reason = reason.unwrap_or_else(|| match inner.sources.is_empty() {
+        true => "there is no root that can be used".to_owned(),
+        false => "no root has this package".to_owned(),
+    });
     // The highest one.
     hints.sort();
     hints.drain(..hints.len().saturating_sub(1));
@@ -313,7 +330,7 @@ fn reason(
 
 /// That `found`, a version that a root has of the package of `unit`, could be used instead, as far as
 /// requirements usually go.
-fn hint(unit: &Unit, found: (&str, Version)) -> Option<Hint> {
+fn hint(build_runner: &BuildRunner<'_, '_>, unit: &Unit, found: (&str, Version)) -> Option<Hint> {
     let wanted = unit.pkg.version();
     let (package, found) = found;
     let is_compatible = match (wanted.major, wanted.minor) {
@@ -322,7 +339,18 @@ fn hint(unit: &Unit, found: (&str, Version)) -> Option<Hint> {
         (major, _) => found.major == major,
     };
     let is_other = package == &*unit.pkg.name() && found != *wanted;
-    (is_other && is_compatible && unit.pkg.package_id().source_id().is_registry()).then(|| Hint {
+    let id = unit.pkg.package_id();
+    let is_accepted = || {
+        let graph = build_runner.bcx.unit_graph.iter();
+        let dependents = graph.filter(|(_, dependencies)| {
+            (dependencies.iter()).any(|dependency| dependency.unit.pkg.package_id() == id)
+        });
+        let mut asked = dependents
+            .flat_map(|(dependent, _)| dependent.pkg.dependencies())
+            .filter(|dependency| dependency.matches_id(id));
+        asked.all(|dependency| dependency.version_req().matches(&found))
+    };
+    (is_other && is_compatible && id.source_id().is_registry() && is_accepted()).then(|| Hint {
         package: package.to_owned(),
         wanted: wanted.clone(),
         found,
@@ -357,6 +385,9 @@ fn why_not_this(
             .find(|input| !input.holds(&candidate.dir, &world, &mut files));
         Some(match changed {
             Some(Observed::Env { name, .. }) => format!("with another value of `{name}`"),
+            Some(Observed::File { path, .. }) if path.is_absolute() && !path.exists() => {
+                format!("with `{}`, which isn't there", path.display())
+            }
             Some(Observed::File { path, .. }) => {
                 format!("with other contents of `{}`", path.display())
             }
@@ -409,12 +440,26 @@ fn difference(
     differences: Vec<Difference>,
 ) -> Reason {
     let place = root.path().display();
+    if differences.is_empty() {
+        // With the right key, and none of its builds could be read.
+        return Reason::Own(format!("{place}{IT}damaged or unfinished"), Vec::new());
+    }
     let own = (differences.iter())
         .filter(|it| it.field != "dependencies")
         .collect_vec();
     let is_opaque = |it: &&Difference| OPAQUE.contains(&it.field.as_str());
     let (opaque, plain): (Vec<_>, Vec<_>) = own.into_iter().partition(is_opaque);
-    let own = if plain.is_empty() { opaque } else { plain };
+    let own = match plain.is_empty() {
+        true => opaque,
+        false => {
+            // These are what somebody has set, and not what follows from the others.
+            let set = |it: &&Difference| ["env", "unstable"].contains(&it.field.as_str());
+            plain
+                .into_iter()
+                .chain(opaque.into_iter().filter(set))
+                .collect()
+        }
+    };
     let own = own.into_iter().map(say).collect_vec();
     if own.is_empty() {
         return match dependency(inner, build_runner, unit, root, &differences) {
@@ -463,7 +508,7 @@ fn dependency(
     let hints = (old.iter())
         .filter_map(|name| {
             new.iter()
-                .find_map(|unit| hint(unit, split_directory(name)?))
+                .find_map(|unit| hint(build_runner, unit, split_directory(name)?))
         })
         .collect();
     let old = old.iter().map(|name| package_name(name)).join(", ");
@@ -517,6 +562,9 @@ fn say(difference: &Difference) -> String {
     }
     if OPAQUE.contains(&name) {
         return format!("with another `{name}`");
+    }
+    if name == "source" {
+        return "from another source, or with other files".to_owned();
     }
     if name == "for-host" {
         return match one(wanted).as_str() {

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::explain::Causes;
-use super::{ArtifactRoots, Inner, State, describe};
+use super::{Apart, ArtifactRoots, Inner, State, describe};
 use crate::core::compiler::{BuildRunner, Unit, UnitIndex};
 use crate::util::log_message::FingerprintStatus;
 
@@ -22,15 +22,21 @@ pub enum Fate {
         /// The unit of which that is said, if it is a dependency.
         because_of: Option<String>,
     },
-    /// It can't be in a root.
-    NotShareable,
+    /// It can't be in a root, for this reason.
+    NotShareable(String),
 }
 
 impl Fate {
     /// `causes` are needed only for what is not reused.
     pub(super) fn of<'a>(inner: &Inner, causes: impl FnOnce() -> &'a Causes, unit: &Unit) -> Fate {
         let Some(entry) = inner.entries.get(unit) else {
-            return Fate::NotShareable;
+            return Fate::NotShareable(match inner.apart.get(unit) {
+                Some(Apart::Own(why)) => (*why).to_owned(),
+                Some(Apart::Dependency(dependency)) => {
+                    format!("depends on {}", describe(dependency))
+                }
+                None => String::new(),
+            });
         };
         if let State::Reused { root, .. } = entry.state {
             return Fate::ReusedFrom(inner.sources[root].path().to_owned());

@@ -98,6 +98,8 @@ struct Inner {
     /// Whether this is what a build script runs, as far as can be told.
     is_in_script: bool,
     entries: HashMap<Unit, Entry>,
+    /// The other units of the build.
+    apart: HashMap<Unit, Apart>,
     /// The units of `entries`, dependencies first.
     order: Vec<Unit>,
     /// Units whose jobs are made when their dependencies are there.
@@ -218,6 +220,14 @@ impl Candidate {
             libraries: Vec::new(),
         }
     }
+}
+
+/// Why a unit is not shareable.
+enum Apart {
+    /// What it is.
+    Own(&'static str),
+    /// It depends on this one, which is not.
+    Dependency(Unit),
 }
 
 /// A shareable unit.

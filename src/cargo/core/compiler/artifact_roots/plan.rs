@@ -10,9 +10,10 @@ use cargo_util::paths;
 use itertools::Itertools as _;
 use unit_store::{Dependency, Digest, First, Key, Node, Offer, World};
 
+use super::answer::is_asked;
 use super::start::note_loader_path;
 use super::{
-    ArtifactRoots, Candidate, Entry, Inner, Source, State, describe, key, observe, settings,
+    Apart, ArtifactRoots, Candidate, Entry, Inner, Source, State, describe, key, observe, settings,
     sources, target_dir,
 };
 use crate::core::compiler::custom_build::prepare_metabuild;
@@ -33,7 +34,7 @@ fn is_in_script(gctx: &GlobalContext) -> bool {
 /// Does nothing if no setting asks for it.
 #[tracing::instrument(skip_all)]
 pub(in crate::core::compiler) fn plan(build_runner: &mut BuildRunner<'_, '_>) -> CargoResult<()> {
-    let Some(settings) = settings::read(build_runner.bcx.ws)? else {
+    let Some(settings) = settings::read(build_runner.bcx.ws, is_asked())? else {
         return Ok(());
     };
     let locking = !(settings.deps_dir.as_ref()).is_some_and(|root| is_on_nfs_mount(root.path()));
@@ -43,6 +44,7 @@ pub(in crate::core::compiler) fn plan(build_runner: &mut BuildRunner<'_, '_>) ->
         locking,
         is_in_script: is_in_script(build_runner.bcx.gctx),
         entries: HashMap::new(),
+        apart: HashMap::new(),
         order: Vec::new(),
         late: HashSet::new(),
         executor: None,
@@ -67,7 +69,8 @@ pub(in crate::core::compiler) fn plan(build_runner: &mut BuildRunner<'_, '_>) ->
         .filter_map(|(_, registry)| registry.url().to_file_path().ok())
         .collect();
     for unit in &order {
-        if !is_shareable(build_runner, unit) {
+        if let Some(why) = why_not_shareable(build_runner, unit) {
+            inner.apart.insert(unit.clone(), Apart::Own(why));
             continue;
         }
         let source = (source_fields.entry(unit.pkg.package_id())).or_insert_with(|| {
@@ -77,15 +80,25 @@ pub(in crate::core::compiler) fn plan(build_runner: &mut BuildRunner<'_, '_>) ->
             sources::key_field(&unit.pkg)
         });
         let Some(source) = source else {
+            let why = Apart::Own("its files may be others tomorrow");
+            inner.apart.insert(unit.clone(), why);
             continue;
         };
-        let dependencies: Option<Vec<Key>> = build_runner
+        let dependencies: Result<Vec<Key>, &Unit> = build_runner
             .unit_deps(unit)
             .iter()
-            .map(|dependency| Some(inner.entries.get(&dependency.unit)?.key))
+            .map(|dependency| match inner.entries.get(&dependency.unit) {
+                Some(entry) => Ok(entry.key),
+                None => Err(&dependency.unit),
+            })
             .collect();
-        let Some(dependencies) = dependencies else {
-            continue;
+        let dependencies = match dependencies {
+            Ok(dependencies) => dependencies,
+            Err(dependency) => {
+                let why = Apart::Dependency(dependency.clone());
+                inner.apart.insert(unit.clone(), why);
+                continue;
+            }
         };
         let fields = key::encode(build_runner, &common, unit, source, &dependencies)?;
         let state = if inner.deps_dir.is_some() {
@@ -402,44 +415,57 @@ pub(super) fn directory_of(pkg: &Package) -> String {
     format!("{}-{}", pkg.name(), pkg.version())
 }
 
-/// Whether `unit` may be in a root as far as itself, but for its source, is concerned.
-fn is_shareable(build_runner: &BuildRunner<'_, '_>, unit: &Unit) -> bool {
+/// Why `unit` can't be in a root, as far as itself, but for its source, is concerned.
+fn why_not_shareable(build_runner: &BuildRunner<'_, '_>, unit: &Unit) -> Option<&'static str> {
     let bcx = build_runner.bcx;
     let is_known_rustc =
         (bcx.rustc().commit_hash.as_deref()).is_some_and(|commit| commit != "unknown");
-    let is_shareable_mode = match unit.mode {
+    let of_mode = match unit.mode {
         CompileMode::Build | CompileMode::Check { test: false } | CompileMode::RunCustomBuild => {
-            true
+            None
         }
-        CompileMode::Check { test: true }
-        | CompileMode::Test
-        | CompileMode::Doc
-        | CompileMode::Doctest
-        | CompileMode::Docscrape => false,
+        CompileMode::Check { test: true } | CompileMode::Test => Some("a test"),
+        CompileMode::Doc | CompileMode::Doctest | CompileMode::Docscrape => Some("documentation"),
     };
-    let is_shareable_target = match unit.target.kind() {
-        TargetKind::Lib(_) | TargetKind::CustomBuild => true,
+    let of_target = match unit.target.kind() {
+        TargetKind::Lib(_) | TargetKind::CustomBuild => None,
         TargetKind::Bin
         | TargetKind::Test
         | TargetKind::Bench
         | TargetKind::ExampleLib(_)
-        | TargetKind::ExampleBin => false,
+        | TargetKind::ExampleBin => Some("a program"),
     };
     let is_overridden = unit.mode.is_run_custom_build()
         && (unit.pkg.manifest().links())
             .is_some_and(|links| unit.links_overrides.contains_key(links));
-    is_known_rustc
-        && is_shareable_mode
-        && is_shareable_target
-        && !(is_overridden
-            || unit.is_local()
-            || unit.is_std
-            || unit.artifact.is_true()
-            || unit.skip_non_compile_time_dep
-            || unit.profile.incremental
-            || is_for_this_cpu(build_runner, unit)
-            || unit.pkg.manifest().metabuild().is_some()
-            || bcx.ws.is_member(&unit.pkg))
+    let of_package = [
+        (bcx.ws.is_member(&unit.pkg), "a workspace member"),
+        (unit.is_local(), "a path dependency"),
+        (unit.is_std, "the standard library"),
+    ];
+    let of_build = [
+        (unit.artifact.is_true(), "an artifact dependency"),
+        (unit.skip_non_compile_time_dep, "not compiled"),
+        (is_overridden, "its build script is overridden"),
+        (
+            unit.pkg.manifest().metabuild().is_some(),
+            "it uses metabuild",
+        ),
+        (unit.profile.incremental, "compiled incrementally"),
+        (
+            is_for_this_cpu(build_runner, unit),
+            "compiled with `-C target-cpu=native`",
+        ),
+        (
+            !is_known_rustc,
+            "this rustc doesn't say what it was built from",
+        ),
+    ];
+    let first = |reasons: &[(bool, &'static str)]| {
+        let mut held = reasons.iter().filter(|(holds, _)| *holds);
+        held.next().map(|(_, why)| *why)
+    };
+    (first(&of_package).or(of_mode).or(of_target)).or_else(|| first(&of_build))
 }
 
 /// Whether `unit` is compiled for whatever processor the machine has. Nothing that rustc prints

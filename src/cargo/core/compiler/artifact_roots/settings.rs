@@ -59,7 +59,7 @@ struct Entry {
 }
 
 /// Reads the settings and opens the roots. `None` if none of the settings is present.
-pub(super) fn read(ws: &Workspace<'_>) -> CargoResult<Option<Settings>> {
+pub(super) fn read(ws: &Workspace<'_>, is_answer: bool) -> CargoResult<Option<Settings>> {
     let entries = search_path(ws)?;
     let deps_dir = deps_target_dir(ws)?;
     if entries.is_empty() && deps_dir.is_none() {
@@ -115,7 +115,18 @@ pub(super) fn read(ws: &Workspace<'_>) -> CargoResult<Option<Settings>> {
     let mut root = None;
     if let Some(dir) = deps_dir {
         check_trust(&trusted, &dir, DEPS_TARGET_DIR_KEY)?;
-        match Root::create(&dir, &format!("cargo {}", crate::version())) {
+        let made = match is_answer {
+            // Nothing is made for a question.
+            true if !dir.exists() => {
+                return Ok(Some(Settings {
+                    sources,
+                    deps_dir: None,
+                }));
+            }
+            true => Root::open(&dir),
+            false => Root::create(&dir, &format!("cargo {}", crate::version())),
+        };
+        match made {
             Ok(_) => {
                 // Somebody else may have been faster to make it.
                 check_trust(&trusted, &dir, DEPS_TARGET_DIR_KEY)?;
