@@ -123,6 +123,27 @@ fn the_same_help_and_metadata() {
     }
 }
 
+/// What fails does so as with stock.
+#[cargo_test]
+fn the_same_failures() {
+    let app = app("app", "", "fn main() {}");
+    for line in [
+        "doc --unit-graph -Zunstable-options --open",
+        "build --no-such-option",
+        "build -p nothing",
+        "run --bin nothing",
+    ] {
+        let run = |exe: &Path| {
+            let cargo = app.cargo(line).plain().unstable().with_exe(exe);
+            let report = cargo.output();
+            (report.success, report.stdout, report.stderr)
+        };
+        let stock = run(&stock_cargo());
+        assert!(!stock.0, "{line} is no failure of stock");
+        assert_eq!(run(cargo_exe()), stock, "{line}");
+    }
+}
+
 #[cargo_test]
 fn taking_turns_on_one_target_dir() {
     publish_graph();

@@ -30,8 +30,8 @@ pub fn ask_for_reuse(is_asked: bool) {
     IS_ASKED.store(is_asked, Ordering::Relaxed);
 }
 
-/// Whether nothing is to be built.
-pub(super) fn is_asked() -> bool {
+/// Whether there is an answer instead of a build.
+pub fn is_asked() -> bool {
     IS_ASKED.load(Ordering::Relaxed)
 }
 

@@ -73,7 +73,7 @@ use crate::util::GlobalContext;
 use crate::util::errors::CargoResult;
 
 pub(super) use self::answer::answer;
-pub use self::answer::ask_for_reuse;
+pub use self::answer::{ask_for_reuse, is_asked};
 pub use self::clean::{check_clean, report_kept};
 pub use self::fate::{Fate, Reasons, Reused};
 pub(super) use self::plan::plan;

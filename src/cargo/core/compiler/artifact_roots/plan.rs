@@ -10,11 +10,10 @@ use cargo_util::paths;
 use itertools::Itertools as _;
 use unit_store::{Dependency, Digest, First, Key, Node, Offer, World};
 
-use super::answer::is_asked;
 use super::start::note_loader_path;
 use super::{
-    Apart, ArtifactRoots, Candidate, Entry, Inner, Source, State, describe, key, observe, settings,
-    sources, target_dir,
+    Apart, ArtifactRoots, Candidate, Entry, Inner, Source, State, describe, is_asked, key, observe,
+    settings, sources, target_dir,
 };
 use crate::core::compiler::custom_build::prepare_metabuild;
 use crate::core::compiler::{BuildRunner, CompileMode, Unit};
