@@ -1,13 +1,15 @@
 //! Stock and drop-in take turns on one target directory, without our settings: neither may build again what the other one
-//! has built.
+//! has built, or add a file.
 //!
 //! A turn is a command with `-v`, which says what it runs; what is not said to be `Fresh` was built. Each command is run by
 //! one Cargo, which builds; by the other one, which must not; and by the first one again. Then a source of the program is edited, and
-//! the other one is first. All is done once for each of the two being first.
+//! the other one is first, which must build nothing but what is in the program's own directory. All is done once for each of the
+//! two being first. The last project is made here: a workspace, with a dependency from a git repository.
 //!
 //! ```text
 //! target/alternate/
 //!   fetch-<program>/   a package that depends on the program, for Cargo to fetch it
+//!   made/              the workspace, and the git repository
 //!   <program>/         its sources, as published, with the target directory
 //!   <program>.stderr   what Cargo said last
 //! ```
@@ -16,6 +18,7 @@ use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
@@ -46,8 +49,19 @@ const COMMANDS: [&[&str]; 5] = [
     &["build", "--profile", "release"],
 ];
 
+/// What the project that is made here is called.
+const WORKSPACE: &str = "workspace";
+
+/// By which the workspace is.
+const WORKSPACE_COMMANDS: [&[&str]; 2] = [
+    &["build", "--workspace"],
+    &["test", "--workspace", "--no-run"],
+];
+
 #[derive(Args)]
 pub(crate) struct Options {
+    /// Only these projects, of which one is called `workspace`
+    projects: Vec<String>,
     /// Use this Cargo, instead of building the drop-in
     #[arg(long, value_name = "PATH")]
     cargo: Option<PathBuf>,
@@ -62,18 +76,36 @@ pub(crate) fn run(repo: &Repo, options: &Options) -> Result<()> {
     let rustc = rustc::base_program(&base, "rustc")?;
     let host = Rustc::query()?.host;
     let dir = repo.root().join("target").join("alternate");
-    let mut turns = 0;
-    for program in &PROGRAMS {
+    let mut samples = Vec::new();
+    let is_meant =
+        |name: &str| options.projects.is_empty() || options.projects.iter().any(|it| it == name);
+    for program in PROGRAMS.iter().filter(|it| is_meant(it.name)) {
         shell::status("Fetching", program);
-        let sources =
-            differential::fetch(program, &dir.join(format!("fetch-{}", program.name)), &host)?;
-        let project = dir.join(program.name);
+        let fetch = dir.join(format!("fetch-{}", program.name));
+        let sources = differential::fetch(program, &fetch, &host)?;
+        samples.push((program.name, sources, COMMANDS.map(owned).to_vec()));
+    }
+    let mut commands = WORKSPACE_COMMANDS.map(owned).to_vec();
+    commands.push(owned(&["build", "--workspace", "--target", &host]));
+    if is_meant(WORKSPACE) {
+        samples.push((WORKSPACE, make_workspace(&dir.join("made"))?, commands));
+    }
+    ensure!(!samples.is_empty(), "there is no such project");
+
+    let (mut turns, mut pairs) = (0, 0);
+    for (program, sources, commands) in &samples {
+        let project = dir.join(program);
         for pair in [[&stock, &drop_in], [&drop_in, &stock]] {
             shell::status("Alternating", format!("{program}, {} first", pair[0].0));
             shell::remove_dir(&project)?;
-            upstream::copy(&sources, &project)?;
-            for command in COMMANDS {
-                let turn = |(name, cargo): &(&str, OsString), is_first: bool| -> Result<()> {
+            upstream::copy(sources, &project)?;
+            for command in commands {
+                let turn = |(name, cargo): &(&str, OsString), is_first: bool| -> Result<usize> {
+                    let target = project.join("target");
+                    let before = match is_first {
+                        true => Vec::new(),
+                        false => shell::files_below(&target)?,
+                    };
                     let built = built(cargo, &rustc, &project, command)
                         .with_context(|| format!("{program}: `{}` by {name}", command.join(" ")))?;
                     ensure!(
@@ -82,31 +114,56 @@ pub(crate) fn run(repo: &Repo, options: &Options) -> Result<()> {
                         command.join(" "),
                         if is_first { "something" } else { "nothing" },
                     );
-                    Ok(())
+                    let is_same = is_first || before == shell::files_below(&target)?;
+                    ensure!(
+                        is_same,
+                        "{program}: `{}` by {name} had nothing to build, and changed which files there are",
+                        command.join(" "),
+                    );
+                    let own = format!("({}", project.display());
+                    let others = built
+                        .iter()
+                        .filter(|line| says_package(line) && !line.contains(&own));
+                    Ok(others.count())
                 };
                 let [one, other] = pair;
                 turn(one, true)?;
                 turn(other, false)?;
                 turn(one, false)?;
                 edit(&project)?;
-                turn(other, true)?;
+                let others = turn(other, true)?;
+                ensure!(
+                    others == 0,
+                    "{program}: `{}` by {} built {others} dependencies after an edit",
+                    command.join(" "),
+                    other.0
+                );
                 turn(one, false)?;
                 turn(other, false)?;
                 turns += 6;
             }
         }
         shell::remove_dir(&project)?;
+        pairs += commands.len();
     }
     println!(
-        "alternate: {} programs, {} commands, {turns} turns, nothing was built again",
-        PROGRAMS.len(),
-        COMMANDS.len()
+        "alternate: {} projects, {pairs} commands, {turns} turns, nothing was built again",
+        samples.len()
     );
     Ok(())
 }
 
+fn owned(command: &[&str]) -> Vec<String> {
+    command.iter().map(|&it| it.to_owned()).collect()
+}
+
 /// Runs a command. Returns the lines that say that something was built.
-fn built(cargo: &OsString, rustc: &Path, project: &Path, command: &[&str]) -> Result<Vec<String>> {
+fn built(
+    cargo: &OsString,
+    rustc: &Path,
+    project: &Path,
+    command: &[String],
+) -> Result<Vec<String>> {
     // Not in the project: documentation is made again if any file there is another one.
     let stderr = project.with_extension("stderr");
     let mut cargo = shell::command(cargo, project);
@@ -131,6 +188,73 @@ fn built(cargo: &OsString, rustc: &Path, project: &Path, command: &[&str]) -> Re
         (line.split_whitespace().next()).is_some_and(|word| words.contains(&word))
     };
     Ok(said.lines().filter(is_built).map(str::to_owned).collect())
+}
+
+/// Whether a line says that units of a package are built.
+fn says_package(line: &str) -> bool {
+    !line.trim_start().starts_with("Running")
+}
+
+/// Makes a workspace of two packages, one of which depends on the other one, on a crate from crates.io with a proc macro and on
+/// one from a git repository.
+fn make_workspace(dir: &Path) -> Result<PathBuf> {
+    let (project, library) = (dir.join("project"), dir.join("library"));
+    shell::remove_dir(dir)?;
+    for (file, text) in [
+        (
+            library.join("Cargo.toml"),
+            "[package]\nname = \"library\"\nversion = \"0.1.0\"\nedition = \"2024\"\n".to_owned(),
+        ),
+        (library.join("src").join("lib.rs"), "pub fn one() -> u8 {\n    1\n}\n".to_owned()),
+        (
+            project.join("Cargo.toml"),
+            "[workspace]\nmembers = [\"helper\"]\n\n[package]\nname = \"app\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n\
+             [dependencies]\nhelper.path = \"helper\"\nserde = { version = \"1\", features = [\"derive\"] }\n"
+                .to_owned()
+                + &format!("library.git = \"file://{}\"\n", library.display()),
+        ),
+        (
+            project.join("src").join("main.rs"),
+            "#[derive(serde::Serialize)]\nstruct One(u8);\n\nfn main() {\n    let one = One(helper::one());\n    \
+             println!(\"{}\", one.0 + library::one());\n}\n"
+                .to_owned(),
+        ),
+        (
+            project.join("helper").join("Cargo.toml"),
+            "[package]\nname = \"helper\"\nversion = \"0.1.0\"\nedition = \"2024\"\n".to_owned(),
+        ),
+        (
+            project.join("helper").join("build.rs"),
+            "fn main() {\n    println!(\"cargo::rerun-if-changed=build.rs\");\n}\n".to_owned(),
+        ),
+        (
+            project.join("helper").join("src").join("lib.rs"),
+            "pub fn one() -> u8 {\n    1\n}\n".to_owned(),
+        ),
+    ] {
+        shell::write_if_changed(&file, &text)?;
+    }
+    for arguments in [
+        &["init", "--quiet"][..],
+        &["add", "."],
+        &[
+            "-c",
+            "user.name=xtask",
+            "-c",
+            "user.email=xtask@example.com",
+            "commit",
+            "--quiet",
+            "--message=library",
+        ],
+    ] {
+        Command::new("git")
+            .arg("-C")
+            .arg(&library)
+            .args(arguments)
+            .run()?;
+    }
+    shell::cargo(&project).args(["fetch", "--quiet"]).run()?;
+    Ok(project)
 }
 
 /// Edits the program.

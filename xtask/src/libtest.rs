@@ -96,6 +96,8 @@ pub(crate) struct Outcomes {
     pub(crate) passed: BTreeSet<String>,
     pub(crate) failed: BTreeSet<String>,
     pub(crate) ignored: BTreeSet<String>,
+    /// Why tests are ignored, of those that say it.
+    pub(crate) reasons: BTreeMap<String, String>,
 }
 
 /// What became of one test.
@@ -118,6 +120,9 @@ impl Outcomes {
             "ignored" => (Outcome::Ignored, &mut self.ignored),
             _ => return None,
         };
+        if let Some(reason) = result.strip_prefix("ignored, ") {
+            (self.reasons).insert(name.clone(), reason.trim().to_owned());
+        }
         names.insert(name);
         Some(outcome)
     }
@@ -129,6 +134,15 @@ impl Outcomes {
             .flatten()
             .cloned()
             .collect()
+    }
+
+    /// The same in numbers.
+    pub(crate) fn counts(&self) -> Counts {
+        Counts {
+            passed: self.passed.len(),
+            failed: self.failed.len(),
+            skipped: self.ignored.len(),
+        }
     }
 
     /// How many tests there were.

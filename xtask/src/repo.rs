@@ -27,6 +27,7 @@ use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
 use crate::base::{self, Base};
+use crate::shell::CommandExt;
 use crate::{rustc, shell};
 
 /// This repository, and the upstream release that is meant.
@@ -200,6 +201,14 @@ impl Repo {
         self.dist()
             .join("bin")
             .join(format!("cargo{}", env::consts::EXE_SUFFIX))
+    }
+
+    /// The commit that is checked out, and whether something was changed since.
+    pub(crate) fn commit(&self) -> Result<String> {
+        let mut git = std::process::Command::new("git");
+        git.arg("-C").arg(&self.root);
+        git.args(["describe", "--always", "--dirty", "--exclude=*"]);
+        Ok(git.read()?.trim().to_owned())
     }
 
     /// This project's own version.

@@ -4,6 +4,9 @@
 //! difference: expected lines with `-`, others with `+`. Reasons are rules over these lines, and not lists of tests, so that
 //! they go on being checked. All lines have to be explained.
 
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap};
+
 use super::suite::DEPS_DIR;
 
 /// Why a test is different with our settings, though nothing is wrong.
@@ -15,6 +18,7 @@ pub(super) enum Rule {
     Files,
     Order,
     Configuration,
+    Log,
     Looks,
 }
 
@@ -53,59 +57,16 @@ impl Rule {
             return Some(*rule);
         }
         let printed = without_colors(printed);
-        let mut diff = Diff::read(&printed).or_else_of_search(&printed);
-        if diff.missing.is_empty() && diff.more.is_empty() {
-            return None;
-        }
-        diff.pair();
-        if diff.missing.is_empty() && diff.more.is_empty() {
-            return Some(Self::Order);
-        }
-        if name.starts_with("cargo_config::") {
-            let names_it = |line: &&str| line.contains(DEPS_DIR);
-            return diff
-                .more
-                .iter()
-                .any(names_it)
-                .then_some(Self::Configuration);
-        }
-        let rules = (diff
-            .missing
-            .iter()
-            .map(|line| Self::of_missing(line, &diff)))
-        .chain(diff.more.iter().map(|line| Self::of_more(line, &diff)));
+        let diff = match Diff::of_search(&printed) {
+            Some(diff) => diff,
+            None => Diff::read(&printed),
+        };
+        let is_configuration = name.starts_with("cargo_config::");
         // The one that says most.
-        rules.collect::<Option<Vec<_>>>()?.into_iter().max()
-    }
-
-    fn of_missing(line: &str, diff: &Diff<'_>) -> Option<Self> {
-        let word = |number| line.split_whitespace().nth(number);
-        match word(0)? {
-            "[FRESH]" | "[CHECKING]" | "[COMPILING]" if !is_of_member(line) => Some(Self::Reused),
-            "[REMOVED]" | "[REMOVING]" => Some(Self::Clean),
-            "[RUNNING]" if word(1) == Some("[..]") => diff.reused().next().map(|_| Self::Reused),
-            _ if diff.reused().any(|name| is_rustc_for(line, name)) => Some(Self::Reused),
-            _ if is_rustc_for(line, "build_script_build") && diff.reused_a_script() => {
-                Some(Self::Reused)
-            }
-            // Said before a unit is compiled.
-            "[WARNING]" if line.contains("ignoring 'hint-mostly-unused' profile option") => {
-                Some(Self::Reused)
-            }
-            "[RUNNING]" | "process" if line.contains("/target/") => Some(Self::Place),
-            path if is_of_target_dir(path) && word(1).is_none() => Some(Self::Files),
-            _ => None,
-        }
-    }
-
-    fn of_more(line: &str, diff: &Diff<'_>) -> Option<Self> {
-        match line.split_whitespace().next()? {
-            "Reused" => Some(Self::Reused),
-            "[REMOVED]" => Some(Self::Clean),
-            "[NOTE]" if line.ends_with("is shared and stays there") => Some(Self::Clean),
-            _ if is_in_root(line) && !diff.missing.is_empty() => Some(Self::Place),
-            _ => None,
-        }
+        Explanation::new(&diff, is_configuration)
+            .of(0, 0)?
+            .into_iter()
+            .max()
     }
 
     /// What is different, in a sentence for the report.
@@ -124,6 +85,7 @@ impl Rule {
                 "the same lines in another order: jobs that depend on shareable units are prepared when those are there"
             }
             Self::Configuration => "`cargo config get` prints the setting",
+            Self::Log => "Cargo's log of a build has what became of each unit",
             Self::Looks => "the test looks for files of a dependency in the target directory",
         }
     }
@@ -135,6 +97,8 @@ pub(super) enum Cause {
     Fixtures,
     Root,
     Rustup,
+    /// Stock fails for another one than the drop-in.
+    Different,
     Unknown,
 }
 
@@ -143,10 +107,10 @@ impl Cause {
     pub(super) fn of(printed: &str) -> Self {
         let printed = without_colors(printed);
         let has = |text: &str| printed.contains(text);
-        let is_missing = has("No such file or directory") || has("entity not found");
-        if is_missing && has("tests/testsuite/")
-            || has("No such file or directory") && has("snapbox")
-        {
+        let is_missing = |line: &str| {
+            line.contains("/tests/testsuite/") && line.contains("No such file or directory")
+        };
+        if printed.lines().any(is_missing) {
             Self::Fixtures
         } else if has("toolchain '") && has("is not installed") {
             Self::Rustup
@@ -164,6 +128,7 @@ impl Cause {
             Self::Rustup => {
                 "the test has a home directory of its own, in which rustup finds no toolchain"
             }
+            Self::Different => "not the same with stock and with the drop-in",
             Self::Unknown => "unknown",
         }
     }
@@ -172,16 +137,19 @@ impl Cause {
 /// The difference that a test printed.
 #[derive(Default)]
 struct Diff<'a> {
-    /// Lines that were expected and didn't come.
-    missing: Vec<&'a str>,
-    /// Lines that nobody expected.
-    more: Vec<&'a str>,
-    /// Whether any number of lines may be in some place.
-    has_gap: bool,
+    /// What was expected: where there is a line `...`, any number of lines may be.
+    expected: Vec<&'a str>,
+    actual: Vec<&'a str>,
 }
 
+/// What paths end at.
+const DELIMITERS: [char; 4] = [' ', '`', '"', '\''];
+
+/// Stands for any number of lines.
+const GAP: &str = "...";
+
 impl<'a> Diff<'a> {
-    /// Reads lines such as `  12      - expected` and `       13 + printed`.
+    /// Reads lines such as `  12      - expected`, `       13 + printed` and `  13   14 | both`.
     fn read(printed: &'a str) -> Self {
         let mut diff = Self::default();
         for line in printed.lines() {
@@ -191,55 +159,204 @@ impl<'a> Diff<'a> {
             }
             // Marks a line without an end.
             let rest = rest.trim_end_matches('∅');
-            if rest == "| ..." || rest == "- ..." {
-                diff.has_gap = true;
-            } else if let Some(text) = rest.strip_prefix("- ") {
-                diff.missing.push(text);
-            } else if let Some(text) = rest.strip_prefix("+ ") {
-                diff.more.push(text);
+            let text = rest
+                .get(1..)
+                .map(|text| text.strip_prefix(' ').unwrap_or(text));
+            let Some(text) = text else { continue };
+            if rest.starts_with(['-', '|']) {
+                diff.expected.push(text);
+            }
+            if rest.starts_with(['+', '|']) {
+                diff.actual.push(text);
             }
         }
         diff
     }
 
-    /// If there is none, what a test has looked for and not found in what was printed.
-    fn or_else_of_search(self, printed: &'a str) -> Self {
-        let Some((_, rest)) = printed.split_once("expected to find") else {
-            return self;
-        };
-        let Some((wanted, output)) = (rest.split_once("did not find in output:"))
-            .or_else(|| rest.split_once("not found in output:"))
-        else {
-            return self;
-        };
-        let is_reused = |line: &&str| line.trim_start().starts_with("Reused ");
+    /// If a test has looked for something in what was printed and not found it, that.
+    fn of_search(printed: &'a str) -> Option<Self> {
+        let (_, rest) = printed.split_once("expected to find")?;
+        let (wanted, output) = (rest.split_once("did not find in output:"))
+            .or_else(|| rest.split_once("not found in output:"))?;
+        let mut expected = Vec::new();
+        for line in wanted.lines().filter(|line| line.len() > 1) {
+            expected.extend([GAP, line]);
+        }
+        expected.push(GAP);
+        Some(Self {
+            expected,
+            actual: output.lines().collect(),
+        })
+    }
+}
+
+/// Those that explain a difference together, `None` if none do.
+type Rules = Option<BTreeSet<Rule>>;
+
+/// How to come from what was expected to what was printed.
+struct Explanation<'a> {
+    diff: &'a Diff<'a>,
+    /// Packages of which units were reused, as the drop-in says.
+    reused: BTreeSet<&'a str>,
+    /// Whether one of them was a build script.
+    has_script: bool,
+    /// Packages that were to be cleaned and are shared, as the drop-in says.
+    kept: BTreeSet<&'a str>,
+    is_configuration: bool,
+    /// Whether there is what Cargo's log has of a unit.
+    has_log: bool,
+    /// What was found out for the rest of both from these lines on.
+    known: RefCell<HashMap<(usize, usize), Rules>>,
+}
+
+impl<'a> Explanation<'a> {
+    fn new(diff: &'a Diff<'a>, is_configuration: bool) -> Self {
+        let reused =
+            || (diff.actual.iter()).filter_map(|line| line.trim_start().strip_prefix("Reused "));
+        let kept = (diff.actual.iter()).filter_map(|line| line.strip_prefix("[NOTE] `"));
         Self {
-            missing: wanted.lines().filter(|line| line.len() > 1).collect(),
-            more: output.lines().filter(is_reused).collect(),
-            has_gap: true,
+            diff,
+            reused: reused().filter_map(|unit| unit.split(' ').next()).collect(),
+            has_script: reused().any(|unit| unit.contains(" (build script)")),
+            kept: (kept.filter(|unit| unit.ends_with(" is shared and stays there")))
+                .filter_map(|unit| unit.split(' ').next())
+                .collect(),
+            is_configuration,
+            has_log: diff.actual.iter().any(|line| line.trim() == LOGGED),
+            known: RefCell::default(),
         }
     }
 
-    /// Leaves out lines that only have another place, or may be anywhere.
-    fn pair(&mut self) {
-        self.missing.retain(|expected| {
-            let same = self.more.iter().position(|line| matches(expected, line));
-            same.map(|at| self.more.remove(at)).is_none()
-        });
-        let has_gap = self.has_gap;
-        let says = |line: &&str| line.trim_start().starts_with("Reused ") || is_in_root(line);
-        self.more.retain(|line| !has_gap || says(line));
+    /// Rules that explain why from these lines on what was printed is not what was expected. `None` if none do.
+    fn of(&self, expected: usize, actual: usize) -> Rules {
+        if let Some(known) = self.known.borrow().get(&(expected, actual)) {
+            return known.clone();
+        }
+        let found = self.find(expected, actual);
+        self.known
+            .borrow_mut()
+            .insert((expected, actual), found.clone());
+        found
     }
 
-    fn reused_a_script(&self) -> bool {
-        let mut more = self.more.iter();
-        more.any(|line| line.contains("Reused ") && line.contains("(build script)"))
+    fn find(&self, at: usize, of: usize) -> Rules {
+        let (wanted, line) = (self.diff.expected.get(at), self.diff.actual.get(of));
+        let with = |rule: Option<Rule>, at: usize, of: usize| {
+            let mut rules = self.of(at, of)?;
+            rules.extend(rule);
+            Some(rules)
+        };
+        match (wanted, line) {
+            (None, None) => return Some(BTreeSet::new()),
+            (Some(&GAP), line) => {
+                let longer = || line.and_then(|_| with(None, at, of + 1));
+                return with(None, at + 1, of).or_else(longer);
+            }
+            (Some(wanted), Some(line)) => {
+                let same = match matches(wanted, line) {
+                    true => Some(None),
+                    false => self.in_place_of(wanted, line).map(Some),
+                };
+                if let Some(rules) = same.and_then(|rule| with(rule, at + 1, of + 1)) {
+                    return Some(rules);
+                }
+            }
+            _ => {}
+        }
+        let missing = || {
+            let rule = self.why_missing(wanted?)?;
+            with(Some(rule), at + 1, of)
+        };
+        let more = || {
+            let rule = self.why_more(line?)?;
+            with(Some(rule), at, of + 1)
+        };
+        missing().or_else(more)
     }
 
-    /// Names of packages of which units were reused.
-    fn reused(&self) -> impl Iterator<Item = &str> {
-        (self.more.iter())
-            .filter_map(|line| line.trim_start().strip_prefix("Reused ")?.split(' ').next())
+    /// Why there is `line` where `expected` was expected.
+    fn in_place_of(&self, expected: &str, line: &str) -> Option<Rule> {
+        if expected.starts_with("[REMOVED] ") && line.starts_with("[REMOVED] ") {
+            return (!self.kept.is_empty()).then_some(Rule::Clean);
+        }
+        // The same but for paths.
+        let words = expected.split_inclusive(DELIMITERS);
+        let pattern: String = words
+            .map(|word| match word.contains("/target/") {
+                true => {
+                    let end = word.trim_start_matches(|it| !DELIMITERS.contains(&it));
+                    format!("[..]{end}")
+                }
+                false => word.to_owned(),
+            })
+            .collect();
+        (pattern != expected && is_in_root(line) && matches(&pattern, line)).then_some(Rule::Place)
+    }
+
+    fn why_missing(&self, line: &str) -> Option<Rule> {
+        let word = |number| line.split_whitespace().nth(number);
+        let is_reused = |name: &str| self.reused.contains(name);
+        match word(0)? {
+            "[FRESH]" | "[CHECKING]" | "[COMPILING]" if word(1).is_some_and(is_reused) => {
+                (!is_of_member(line)).then_some(Rule::Reused)
+            }
+            "[REMOVING]"
+                if self.kept.iter().any(|name| {
+                    line.contains(&format!("/{name}-")) || line.contains(&format!("/lib{name}-"))
+                }) =>
+            {
+                Some(Rule::Clean)
+            }
+            "[RUNNING]" if word(1) == Some("[..]") && !self.reused.is_empty() => Some(Rule::Reused),
+            _ if self.reused.iter().any(|name| is_rustc_for(line, name)) => Some(Rule::Reused),
+            _ if is_rustc_for(line, "build_script_build") && self.has_script => Some(Rule::Reused),
+            "[RUNNING]" if line.contains("build-script-build`") && self.has_script => {
+                Some(Rule::Reused)
+            }
+            // Said before a unit is compiled.
+            "[WARNING]" if line.contains("ignoring 'hint-mostly-unused' profile option") => {
+                (!self.reused.is_empty()).then_some(Rule::Reused)
+            }
+            path if word(1).is_none() && is_of_dependency(path) => Some(Rule::Files),
+            _ => self.is_moved(line).then_some(Rule::Order),
+        }
+    }
+
+    fn why_more(&self, line: &str) -> Option<Rule> {
+        let line = line.trim();
+        if self.is_configuration && is_of_settings(line) {
+            return Some(Rule::Configuration);
+        }
+        if line.starts_with("Reused ") {
+            return Some(Rule::Reused);
+        }
+        if self.has_log && is_of_log(line) {
+            return Some(Rule::Log);
+        }
+        if line.starts_with("[NOTE]") && line.ends_with("is shared and stays there") {
+            return Some(Rule::Clean);
+        }
+        self.is_moved(line).then_some(Rule::Order)
+    }
+
+    /// Whether `line` says what becomes of a unit, and is in both as often.
+    fn is_moved(&self, line: &str) -> bool {
+        const OF_UNITS: [&str; 6] = [
+            "[CHECKING]",
+            "[COMPILING]",
+            "[DIRTY]",
+            "[DOCUMENTING]",
+            "[FRESH]",
+            "[RUNNING]",
+        ];
+        let count = |lines: &[&str]| {
+            let same = lines
+                .iter()
+                .filter(|it| matches(it, line) || matches(line, it));
+            same.count()
+        };
+        let count = [&self.diff.expected, &self.diff.actual].map(|lines| count(lines));
+        OF_UNITS.iter().any(|word| line.starts_with(word)) && count[0] == count[1]
     }
 }
 
@@ -289,11 +406,45 @@ fn is_in_root(line: &str) -> bool {
     line.contains(DEPS_DIR) || line.contains("/upstream-test/root/units/")
 }
 
-fn is_of_target_dir(path: &str) -> bool {
-    path.starts_with("[ROOT]/")
-        && ["/target/", "/build-dir/"]
-            .iter()
-            .any(|dir| path.contains(dir))
+/// Whether it is a path in the target directory of a project, of something that doesn't have the project's name.
+fn is_of_dependency(path: &str) -> bool {
+    let in_project = path
+        .strip_prefix("[ROOT]/")
+        .and_then(|it| it.split_once('/'));
+    in_project.is_some_and(|(project, rest)| {
+        (rest.starts_with("target/") || rest.starts_with("build-dir/"))
+            && (rest.contains("[HASH]") || rest.contains("[..]"))
+            && !rest.contains(project)
+    })
+}
+
+/// How that begins what Cargo's log has of a unit in addition.
+const LOGGED: &str = "\"reuse\": {";
+
+/// Whether it is a line of that.
+fn is_of_log(line: &str) -> bool {
+    let fields = [
+        "because_of",
+        "compiled",
+        "not_shareable",
+        "reused_from",
+        "why",
+    ];
+    let is_field = |name: &&str| line.starts_with(&format!("\"{name}\": "));
+    [LOGGED, "},", "}"].contains(&line) || fields.iter().any(is_field)
+}
+
+/// Whether it is a line of what `cargo config get` prints of our settings.
+fn is_of_settings(line: &str) -> bool {
+    let names = [
+        "deps-target-dir",
+        "search-path",
+        "/upstream-test/root\"",
+        "# CARGO_LOG='cargo::artifact_roots=debug'",
+    ];
+    names.iter().any(|name| line.contains(name))
+        || ["", "]", "],", "},", "\"build\": {"].contains(&line)
+        || line.starts_with("# /") && line.ends_with("/.cargo/config.toml")
 }
 
 /// Without what colors text on a terminal.
@@ -312,9 +463,32 @@ mod tests {
                 "   1      - [FRESH] bar v1.0.0\n        1 +       Reused bar v1.0.0 from [ROOT]/home/.cargo/deps-target-dir\n",
                 Some(Rule::Reused),
             ),
+            // There is no sign that it was reused.
             (
                 "   1      - [CHECKING] bar v1.0.0\n   2    1 | [CHECKING] foo\n",
-                Some(Rule::Reused),
+                None,
+            ),
+            (
+                "   1      - [CHECKING] bar v1.0.0\n   2    1 | [CHECKING] foo\n        2 + [CHECKING] bar v1.0.0\n",
+                Some(Rule::Order),
+            ),
+            (
+                "   1      - [REMOVED] 2 files\n        1 + [NOTE] `bar v1.0.0` in `/r` is shared and stays there\n        2 + [REMOVED] 0 files\n",
+                Some(Rule::Clean),
+            ),
+            (
+                "   1      - [REMOVED] 2 files\n        2 + [REMOVED] 0 files\n",
+                None,
+            ),
+            (
+                "   1      - [ROOT]/foo/target/debug/deps/foo-[HASH].d\n",
+                None,
+            ),
+            // More than one gap allows.
+            ("   1    1 | ...\n   2    2 | a\n        3 + b\n", None),
+            (
+                "   1      - ...\n   2      - a\n        1 + c\n        2 + a\n        3 + b\n",
+                None,
             ),
             ("   1      - [CHECKING] foo v1.0.0 ([ROOT]/foo)\n", None),
             (
@@ -323,7 +497,7 @@ mod tests {
             ),
             (
                 "   1      - [WARNING] a[..]\n   2    1 | b\n        2 + [WARNING] a, and more\n",
-                Some(Rule::Order),
+                None,
             ),
             (
                 "   1      - [ROOT]/foo/target/debug/deps/libbar-[HASH].rlib\n",
@@ -354,6 +528,11 @@ mod tests {
                  1 + Reused bar v1.0.0 from /r\n        2 + [FINISHED]\n",
                 Some(Rule::Reused),
             ),
+            (
+                "   1    1 | {\n        2 +   \"reuse\": {\n        3 +     \"not_shareable\": \"a workspace member\"\n        4 +   },\n   2    5 | }\n",
+                Some(Rule::Log),
+            ),
+            ("   1    1 | {\n        2 +   },\n   2    5 | }\n", None),
             ("thread panicked\n", None),
         ] {
             assert_eq!(Rule::of("a::b", printed), rule, "{printed}");
@@ -370,7 +549,10 @@ mod tests {
 
     #[test]
     fn causes_are_in_the_text() {
-        let missing = "tests/testsuite/cargo_add/x/in: No such file or directory (os error 2)";
+        let missing = "/c/tests/testsuite/cargo_add/x/in: No such file or directory (os error 2)";
         assert_eq!(Cause::of(missing), Cause::Fixtures);
+        let other =
+            "panicked at /c/tests/testsuite/a.rs:1\nfoo: No such file or directory (os error 2)";
+        assert_eq!(Cause::of(other), Cause::Unknown);
     }
 }

@@ -20,7 +20,7 @@ mod suite;
 use std::collections::BTreeSet;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
 
 pub(crate) use self::stand_in::{drop_in as stands_in_for, run as stand_in};
@@ -36,17 +36,33 @@ use crate::shell;
 const EXERCISED_BY: &[(&str, &[&str])] = &[
     ("Cargo.toml", &[]),
     ("src/bin/cargo/cli.rs", &["cargo_command", "version"]),
+    ("src/bin/cargo/main.rs", &["cargo_command", "death"]),
     (
         "src/cargo/core/compiler/build_runner/",
-        &["build", "build_dir", "check", "cross_compile"],
+        &[
+            "artifact_dep",
+            "artifact_dir",
+            "build",
+            "build_dir",
+            "build_dir_legacy",
+            "check",
+            "collisions",
+            "cross_compile",
+        ],
     ),
     (
         "src/cargo/core/compiler/compilation.rs",
-        &["run", "test", "tool_paths"],
+        &["bench", "run", "test", "tool_paths"],
     ),
     (
         "src/cargo/core/compiler/custom_build.rs",
-        &["build_script", "metabuild"],
+        &[
+            "build_script",
+            "build_script_env",
+            "build_script_extra_link_arg",
+            "build_scripts_multiple",
+            "metabuild",
+        ],
     ),
     (
         "src/cargo/core/compiler/fingerprint/",
@@ -54,13 +70,25 @@ const EXERCISED_BY: &[(&str, &[&str])] = &[
     ),
     (
         "src/cargo/core/compiler/job_queue/",
-        &["build", "cache_messages", "concurrent", "jobserver"],
+        &[
+            "build",
+            "cache_messages",
+            "concurrent",
+            "future_incompat_report",
+            "jobserver",
+            "message_format",
+            "progress",
+            "warn_on_failure",
+        ],
     ),
     (
         "src/cargo/core/compiler/mod.rs",
         &[
             "build",
             "check",
+            "compile_time_deps",
+            "lto",
+            "proc_macro",
             "profiles",
             "rustc",
             "rustdoc",
@@ -69,8 +97,19 @@ const EXERCISED_BY: &[(&str, &[&str])] = &[
     ),
     ("src/cargo/core/compiler/output_depinfo.rs", &["dep_info"]),
     ("src/cargo/core/compiler/timings/", &["timings"]),
-    ("src/cargo/core/workspace.rs", &["workspaces"]),
-    ("src/cargo/ops/cargo_clean.rs", &["clean"]),
+    (
+        "src/cargo/core/workspace.rs",
+        &[
+            "directory",
+            "local_registry",
+            "registry_overlay",
+            "workspaces",
+        ],
+    ),
+    (
+        "src/cargo/ops/cargo_clean.rs",
+        &["clean", "clean_new_layout"],
+    ),
     ("src/cargo/ops/cargo_package/", &["package", "publish"]),
     ("src/cargo/ops/cargo_doc.rs", &["doc"]),
     ("src/cargo/ops/cargo_report/", &["cargo_report_timings"]),
@@ -79,7 +118,10 @@ const EXERCISED_BY: &[(&str, &[&str])] = &[
         "src/cargo/util/command_prelude.rs",
         &["bad_config", "cargo_command", "unit_graph"],
     ),
-    ("src/cargo/util/context/", &["config"]),
+    (
+        "src/cargo/util/context/",
+        &["cargo_config", "config", "config_cli", "config_include"],
+    ),
     (
         "src/cargo/util/log_message.rs",
         &["build_analysis", "cargo_report_rebuilds"],
@@ -108,8 +150,8 @@ fn core_modules(touched: &BTreeSet<String>) -> Result<BTreeSet<&'static str>> {
     Ok(modules)
 }
 
-/// The report in this repository.
-const REPORT: &str = "docs/upstream-tests.md";
+/// The report in this repository, without what tells those of other releases apart.
+const REPORT: &str = "docs/upstream-tests";
 
 #[derive(Args, Default)]
 pub(crate) struct Options {
@@ -147,6 +189,14 @@ impl Options {
         }
         let series = Series::load(&repo.patches())?;
         let modules = core_modules(&patches::touched_files(&series))?;
+        let tests = repo.tree().join("tests").join("testsuite");
+        for name in &modules {
+            let file = tests.join(name).with_added_extension("rs");
+            ensure!(
+                !tests.exists() || file.exists() || tests.join(name).exists(),
+                "upstream has no tests `{name}`, which `EXERCISED_BY` names"
+            );
+        }
         Ok(modules.iter().map(|name| format!("{name}::")).collect())
     }
 }
@@ -258,7 +308,14 @@ mod tests {
         ]))?;
         assert_eq!(
             modules,
-            ["clean", "dep_info", "freshness", "freshness_checksum"].into()
+            [
+                "clean",
+                "clean_new_layout",
+                "dep_info",
+                "freshness",
+                "freshness_checksum"
+            ]
+            .into()
         );
         let error = core_modules(&touched(&["src/cargo/ops/cargo_new.rs"]));
         assert!(error.is_err_and(|error| error.to_string().contains("cargo_new.rs")));

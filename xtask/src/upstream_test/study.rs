@@ -90,20 +90,22 @@ impl Comparison {
         outcomes: Outcomes,
     ) -> Result<Self> {
         let (contender, expected) = reference;
-        let suspects = &expected.passed & &outcomes.failed;
-        let mut unsteady = subject.run_again(&suspects)?;
-        let suspects = &suspects - &unsteady;
+        let all = &expected.passed & &outcomes.failed;
+        let mut unsteady = subject.run_again(&all)?;
+        let suspects = &all - &unsteady;
         let failures = match suspects.is_empty() {
             true => BTreeMap::new(),
             false => libtest::failures(&shell::read(&subject.log_again())?),
         };
-        let steady = contender.run_again(&suspects)?;
-        unsteady.extend(suspects.difference(&steady).cloned());
+        let steady = contender.run_again(&all)?;
+        unsteady.extend(all.difference(&steady).cloned());
         let text = |name: &String| failures.get(name).cloned().unwrap_or_default();
         let different = (suspects.intersection(&steady))
             .map(|name| (name.clone(), text(name)))
             .collect();
-        let (there, here) = (expected.names(), outcomes.names());
+        // What is ignored here and passed there has gone, too.
+        let there = &expected.names() - &expected.ignored;
+        let here = &outcomes.names() - &outcomes.ignored;
         Ok(Self {
             name: subject.name,
             different,
@@ -170,8 +172,16 @@ pub(super) fn run(repo: &Repo, options: &Options) -> Result<ExitCode> {
         };
         let outcomes = contender.run(&filters)?;
         let printed = libtest::failures(&shell::read(&plain.log())?);
+        let printed_by_stock = libtest::failures(&shell::read(&contender.log())?);
         for name in outcomes.failed.intersection(&plain_outcomes.failed) {
-            both_fail.insert(name.clone(), printed.get(name).cloned().unwrap_or_default());
+            let cause = |printed: &BTreeMap<String, String>| {
+                printed.get(name).map_or(Cause::Unknown, |it| Cause::of(it))
+            };
+            let cause = match cause(&printed) {
+                same if same == cause(&printed_by_stock) => same,
+                _ => Cause::Different,
+            };
+            both_fail.insert(name.clone(), cause);
         }
         let reference = (&contender, &outcomes);
         comparisons.push(Comparison::new(reference, &plain, plain_outcomes.clone())?);
@@ -244,8 +254,12 @@ pub(super) fn run(repo: &Repo, options: &Options) -> Result<ExitCode> {
     }
     if options.write {
         let text = report(repo, stock_outcomes.as_ref(), &comparisons, &both_fail)?;
-        shell::write_if_changed(&repo.root().join(REPORT), &text)?;
-        shell::status("Wrote", REPORT);
+        let file = match repo.is_default() {
+            true => format!("{REPORT}.md"),
+            false => format!("{REPORT}-{}.md", repo.base()?.rust),
+        };
+        shell::write_if_changed(&repo.root().join(&file), &text)?;
+        shell::status("Wrote", file);
     }
     Ok(if failed == 0 {
         ExitCode::SUCCESS
@@ -289,7 +303,7 @@ fn report(
     repo: &Repo,
     stock: Option<&Outcomes>,
     comparisons: &[Comparison],
-    both_fail: &BTreeMap<String, String>,
+    both_fail: &BTreeMap<String, Cause>,
 ) -> Result<String> {
     let base = repo.base()?;
     let rustc = Command::new(rustc::base_program(&base, "rustc")?)
@@ -301,7 +315,8 @@ fn report(
         "\
 # Upstream's testsuite
 
-What `cargo xtask upstream-test --compare --with-search-path --write` found on {date} with {rustc}, on {cores} cores.
+What `cargo xtask upstream-test --compare --with-search-path --write` found on {date} with {rustc}, on {cores} cores. The
+patches and the overlay were those of commit {commit}.
 
 The suite is the one that is published with {title}. It is run whole: with Cargo built from that crate, by the suite built
 from it; with the drop-in and our settings absent, by the suite built from the patched crate; with the drop-in, where each test has a
@@ -310,6 +325,7 @@ deps dir of its own; and where the units that were built in that run are in a se
 | run | passed | failed | ignored | different | unsteady | missing |
 |---|--:|--:|--:|--:|--:|--:|",
         date = shell::today()?,
+        commit = repo.commit()?,
         rustc = rustc.trim(),
         cores = thread::available_parallelism()?,
         title = base.title(),
@@ -341,15 +357,39 @@ absent; with the drop-in without settings, where they are present. *Unsteady* is
             "\n## Fail with stock and with the drop-in\n\n| cause | tests |\n|---|--:|"
         )?;
         let mut by_cause = BTreeMap::<Cause, Vec<&str>>::new();
-        for (name, printed) in both_fail {
-            by_cause.entry(Cause::of(printed)).or_default().push(name);
+        for (name, cause) in both_fail {
+            by_cause.entry(*cause).or_default().push(name);
         }
         for (cause, names) in &by_cause {
             writeln!(text, "| {} | {} |", cause.text(), names.len())?;
         }
-        for name in by_cause.get(&Cause::Unknown).into_iter().flatten() {
+        let unexplained = [Cause::Different, Cause::Unknown];
+        for name in unexplained
+            .iter()
+            .filter_map(|it| by_cause.get(it))
+            .flatten()
+        {
             writeln!(text, "\n- `{name}`")?;
         }
+    }
+
+    if let Some(outcomes) = comparisons.first().map(|it| &it.outcomes) {
+        let mut by_reason = BTreeMap::<&str, usize>::new();
+        for name in &outcomes.ignored {
+            let reason = outcomes
+                .reasons
+                .get(name)
+                .map_or("none given", String::as_str);
+            *by_reason.entry(reason).or_default() += 1;
+        }
+        writeln!(text, "\n## Ignored\n\n| what they say | tests |\n|---|--:|")?;
+        for (reason, count) in by_reason {
+            writeln!(text, "| {reason} | {count} |")?;
+        }
+        writeln!(
+            text,
+            "\nTests that compile for another target end at once, and count as passed: `CFG_DISABLE_CROSS_TESTS` is set."
+        )?;
     }
 
     for comparison in comparisons {

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::stand_in;
 use crate::build::{self, Artifacts, Profile};
-use crate::libtest::Outcomes;
+use crate::libtest::{Counter, Outcomes};
 use crate::preflight;
 use crate::repo::Repo;
 use crate::shell::{self, CommandExt};
@@ -136,6 +136,7 @@ impl Suite {
         let mut file = BufWriter::new(file);
         let mut written = Ok(());
         let mut outcomes = Outcomes::default();
+        let mut sums = Counter::default();
         let mut is_complete = false;
         suite
             .args(args)
@@ -149,6 +150,7 @@ impl Suite {
                 written = writeln!(file, "{line}");
             }
             is_complete |= line.starts_with("test result: ");
+            sums.read(line);
             if outcomes.read(line).is_some() && outcomes.total().is_multiple_of(REPORT_EVERY) {
                 report(&outcomes);
             }
@@ -159,6 +161,13 @@ impl Suite {
         ensure!(
             is_complete,
             "upstream's testsuite broke off ({status}): see `{}`",
+            log.display()
+        );
+        ensure!(
+            sums.counts() == outcomes.counts(),
+            "libtest counted {}, and its lines say {}: see `{}`",
+            sums.counts(),
+            outcomes.counts(),
             log.display()
         );
         report(&outcomes);

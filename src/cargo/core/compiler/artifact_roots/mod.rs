@@ -626,6 +626,20 @@ pub fn is_in_root(path: &Path) -> bool {
     roots.iter().any(|root| path.starts_with(root))
 }
 
+/// What `CARGO_LOG` calls what becomes of units.
+const LOG_TARGET: &str = "cargo::artifact_roots";
+
+/// Has it in Cargo's log where `unit` is.
+fn log_unit(what: &str, unit: &Unit, places: &Places) {
+    tracing::debug!(
+        target: LOG_TARGET,
+        "{what} {} ({}) in {}",
+        unit.pkg,
+        key::mode_name(unit.mode),
+        places.unit.display()
+    );
+}
+
 /// What people call a unit.
 fn describe(unit: &Unit) -> String {
     let what = match unit.mode {

@@ -12,8 +12,8 @@ use unit_store::{Dependency, Digest, First, Key, Node, Offer, World};
 
 use super::start::note_loader_path;
 use super::{
-    Apart, ArtifactRoots, Candidate, Entry, Inner, Source, State, describe, is_asked, key, observe,
-    settings, sources, target_dir,
+    Apart, ArtifactRoots, Candidate, Entry, Inner, LOG_TARGET, Source, State, describe, is_asked,
+    key, log_unit, observe, settings, sources, target_dir,
 };
 use crate::core::compiler::custom_build::prepare_metabuild;
 use crate::core::compiler::{BuildRunner, CompileMode, Unit};
@@ -36,6 +36,11 @@ pub(in crate::core::compiler) fn plan(build_runner: &mut BuildRunner<'_, '_>) ->
     let Some(settings) = settings::read(build_runner.bcx.ws, is_asked())? else {
         return Ok(());
     };
+    tracing::debug!(
+        target: LOG_TARGET,
+        "target directory {}",
+        build_runner.bcx.ws.build_dir().as_path_unlocked().display()
+    );
     let locking = !(settings.deps_dir.as_ref()).is_some_and(|root| is_on_nfs_mount(root.path()));
     let mut inner = Inner {
         sources: settings.sources,
@@ -341,6 +346,7 @@ impl Inner {
 
     /// Takes a candidate.
     pub(super) fn reuse(&mut self, unit: &Unit, candidate: Candidate) {
+        log_unit("reused", unit, &candidate.places);
         let entry = self.entries.get_mut(unit).expect("only for known units");
         entry.state = State::Reused {
             places: candidate.places,

@@ -25,7 +25,7 @@ use unit_store::{
 
 use super::observe::{Observer, directives};
 use super::plan::{Extent, directory_name};
-use super::{Inner, MESSAGES, Places, Source, State, describe};
+use super::{Inner, MESSAGES, Places, Source, State, describe, log_unit};
 use crate::core::compiler::build_runner::UnitHash;
 use crate::core::compiler::custom_build::BuildScriptOutputs;
 use crate::core::compiler::job_queue::{Job, JobState, Work};
@@ -290,6 +290,7 @@ fn build(build_runner: &BuildRunner<'_, '_>, unit: &Unit, lock: KeyLock) -> Carg
         digest: Arc::clone(&digest),
         places: places.clone(),
     };
+    log_unit("built", unit, &places);
     let mut inner = inner.borrow_mut();
     inner.entries.get_mut(unit).expect("unit is pending").state = State::Built {
         places,
