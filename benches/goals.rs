@@ -3,7 +3,7 @@
 use clap::ValueEnum;
 
 use super::contender::Contender;
-use super::results::{Case, Results, Sample, Spread};
+use super::results::{Case, Pair, Results, Sample, Spread};
 use super::scenario::{AT_ONCE, Scenario};
 
 /// The most that a plan may take for each unit, in microseconds.
@@ -23,6 +23,14 @@ pub(super) fn table(results: &Results) -> String {
         of_case(results, &case, &mut goals);
     }
     of_plans(results, &mut goals);
+    for (command, pairs) in Pair::by_command(&results.plain) {
+        let ratio = Spread::of(pairs.iter().map(|pair| pair.ours / pair.stock));
+        goals.extend(ratio.map(|ratio| Goal {
+            name: format!("{command}, without our settings: of stock"),
+            limit: 1.02,
+            measured: ratio.median,
+        }));
+    }
     if goals.is_empty() {
         return String::new();
     }

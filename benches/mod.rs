@@ -104,9 +104,6 @@ pub(crate) fn run(repo: &Repo, options: &Options) -> Result<()> {
         return report::write(repo, &load(&kept)?);
     }
     let drop_in = build::drop_in(repo, options.cargo.as_deref())?;
-    if options.plain {
-        return plain::run(repo, &drop_in, options.rounds);
-    }
     let results = measure(repo, options, drop_in)?;
     print!("{}", report::tables(&results));
     if options.keep {
@@ -134,16 +131,22 @@ fn measure(repo: &Repo, options: &Options, drop_in: PathBuf) -> Result<Results> 
         machine: Machine::query(&dir),
         versions: vec![
             ("drop-in".to_owned(), version_of(&tools.drop_in)?),
+            ("drop-in's commit".to_owned(), repo.commit()?),
             ("stock".to_owned(), version_of(&tools.stock)?),
         ],
         missing: Vec::new(),
         samples: Vec::new(),
         plans: Vec::new(),
+        plain: Vec::new(),
     };
     for compiler in &tools.compilers {
         results
             .versions
             .push(("rustc".to_owned(), version_of(compiler)?));
+    }
+    if options.plain {
+        results.plain = plain::run(repo, &tools.drop_in, options.rounds)?;
+        return Ok(results);
     }
     if options.synthetic {
         results.plans = synthetic::run(repo, &tools, options.rounds)?;

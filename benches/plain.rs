@@ -4,9 +4,9 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
-use super::results::Spread;
+use super::results::Pair;
 use crate::build;
 use crate::repo::Repo;
 use crate::sample;
@@ -16,9 +16,8 @@ use crate::upstream;
 /// How many pairs there are for one of a longer kind.
 const TURNS: u32 = 5;
 
-/// Commands that compile nothing or the member only, over the upstream crate and all that it depends on, for stock and the
-/// drop-in.
-pub(super) fn run(repo: &Repo, drop_in: &Path, pairs: u32) -> Result<()> {
+/// Commands that compile nothing or the member only, over the upstream crate and all that it depends on, some 400 units.
+pub(super) fn run(repo: &Repo, drop_in: &Path, pairs: u32) -> Result<Vec<Pair>> {
     let stock = build::stock(repo)?;
     let bench = repo.root().join("target").join("bench").join("plain");
     let (project, target) = (bench.join("project"), bench.join("target"));
@@ -37,10 +36,7 @@ pub(super) fn run(repo: &Repo, drop_in: &Path, pairs: u32) -> Result<()> {
     shell::status("Checking", repo.display(&project));
     call(&stock, &["check"])?;
 
-    println!(
-        "{:36} {:>9} {:>9}   ratio: median (least to most)",
-        "", "ours", "stock"
-    );
+    let mut measured = Vec::new();
     for (name, arguments, is_edited) in [
         ("check with nothing to do", &["check"][..], false),
         ("check of the member", &["check"], true),
@@ -55,7 +51,7 @@ pub(super) fn run(repo: &Repo, drop_in: &Path, pairs: u32) -> Result<()> {
             }
             call(cargo, arguments)
         };
-        let mut measured = Vec::new();
+        shell::status("Measuring", name);
         for pair in 0..TURNS * pairs {
             let (ours, stock) = if pair.is_multiple_of(2) {
                 let stock = run(&stock)?;
@@ -63,19 +59,12 @@ pub(super) fn run(repo: &Repo, drop_in: &Path, pairs: u32) -> Result<()> {
             } else {
                 (run(drop_in)?, run(&stock)?)
             };
-            measured.push((ours.as_secs_f64(), stock.as_secs_f64()));
+            measured.push(Pair {
+                command: name.to_owned(),
+                ours: ours.as_secs_f64(),
+                stock: stock.as_secs_f64(),
+            });
         }
-        let [ours, stock, ratio] = [
-            Spread::of(measured.iter().map(|(ours, _)| *ours)),
-            Spread::of(measured.iter().map(|(_, stock)| *stock)),
-            Spread::of(measured.iter().map(|(ours, stock)| ours / stock)),
-        ]
-        .map(|spread| spread.context("nothing was measured"));
-        let ratio = ratio?;
-        println!(
-            "{name:36} {:>7.3} s {:>7.3} s   {:.3} ({:.3} to {:.3})",
-            ours?.median, stock?.median, ratio.median, ratio.least, ratio.greatest
-        );
     }
-    Ok(())
+    Ok(measured)
 }

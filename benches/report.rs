@@ -7,7 +7,7 @@ use svg::Document;
 use svg::node::element::{Line, Rectangle, Style, Text};
 
 use super::goals;
-use super::results::{Case, Results, Sample, Spread};
+use super::results::{Case, Pair, Results, Sample, Spread};
 use crate::repo::Repo;
 use crate::shell;
 
@@ -70,6 +70,22 @@ pub(super) fn tables(results: &Results) -> String {
                     time.median * 1e6 / graph as f64
                 );
             }
+        }
+        text.push('\n');
+    }
+    if !results.plain.is_empty() {
+        text += "## Without our settings\n\n| | drop-in | stock | ratio |\n|---|---:|---:|---:|\n";
+        for (command, pairs) in Pair::by_command(&results.plain) {
+            let spread = |value: fn(&Pair) -> f64| {
+                let spread = Spread::of(pairs.iter().map(|pair| value(pair)));
+                spread.map_or_else(String::new, |spread| Scaled(spread, 1.0).to_string())
+            };
+            text += &format!(
+                "| {command} | {} s | {} s | {} |\n",
+                spread(|it| it.ours),
+                spread(|it| it.stock),
+                spread(|it| it.ours / it.stock),
+            );
         }
         text.push('\n');
     }

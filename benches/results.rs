@@ -19,6 +19,33 @@ pub(crate) struct Results {
     pub(crate) missing: Vec<String>,
     pub(crate) samples: Vec<Sample>,
     pub(crate) plans: Vec<Plan>,
+    /// What the drop-in takes without our settings.
+    #[serde(default)]
+    pub(crate) plain: Vec<Pair>,
+}
+
+/// A command, run by stock Cargo and by the drop-in without our settings, one after the other.
+#[derive(Clone, Deserialize, Serialize)]
+pub(crate) struct Pair {
+    pub(crate) command: String,
+    /// Seconds with the drop-in.
+    pub(crate) ours: f64,
+    /// Seconds with stock Cargo.
+    pub(crate) stock: f64,
+}
+
+impl Pair {
+    /// Commands, and what was measured of each.
+    pub(crate) fn by_command(pairs: &[Self]) -> Vec<(&str, Vec<&Self>)> {
+        let mut commands: Vec<(&str, Vec<&Self>)> = Vec::new();
+        for pair in pairs {
+            match commands.iter_mut().find(|(name, _)| *name == pair.command) {
+                Some((_, pairs)) => pairs.push(pair),
+                None => commands.push((&pair.command, vec![pair])),
+            }
+        }
+        commands
+    }
 }
 
 /// Planning a build of which everything is reused.
@@ -126,6 +153,9 @@ impl Results {
         self.samples.extend(newer.samples);
         if !newer.plans.is_empty() {
             self.plans = newer.plans;
+        }
+        if !newer.plain.is_empty() {
+            self.plain = newer.plain;
         }
         let is_new = |name: &str| newer.versions.iter().any(|(newer, _)| newer == name);
         self.versions.retain(|(name, _)| !is_new(name));

@@ -72,11 +72,13 @@ impl Scenario {
                 contender,
                 Floor | CopiedTarget | KacheUnseeded | Root | ThreeRoots
             ),
-            Self::First | Self::ColdPages => true,
-            Self::OtherFileSystem => contender != Stock && contender != DepsDir,
-            Self::NextCommit => !matches!(contender, Stock | CopiedTarget),
-            Self::Toolchain => contender != CopiedTarget,
-            Self::NoOp => contender != Stock && contender != CopiedTarget,
+            Self::First => true,
+            // Stock, which has nothing to read, goes from nothing in all of these.
+            Self::ColdPages => contender != Stock,
+            Self::OtherFileSystem => !matches!(contender, Stock | DepsDir),
+            Self::NextCommit | Self::Toolchain | Self::NoOp => {
+                !matches!(contender, Stock | CopiedTarget)
+            }
         }
     }
 }
@@ -232,7 +234,8 @@ impl<'a> Course<'a> {
             }
             Scenario::First | Scenario::OtherFileSystem | Scenario::ColdPages => {
                 match camp.contender {
-                    Contender::Floor => self.remove_member(camp)?,
+                    // Has the dependencies, and nothing of a project of this name.
+                    Contender::Floor => {}
                     Contender::CopiedTarget => {
                         shell::remove_dir(&target)?;
                         let start = Instant::now();
@@ -247,6 +250,7 @@ impl<'a> Course<'a> {
                 match camp.contender {
                     Contender::Floor => {
                         camp.compiler = 1;
+                        self.write_project(&camp.project, lockfile, None)?;
                         self.remove_member(camp)?;
                     }
                     _ => self.restore(camp, scenario)?,
@@ -261,11 +265,11 @@ impl<'a> Course<'a> {
             Scenario::NoOp => Listing::of(&target)?,
         };
         if scenario != Scenario::NoOp {
+            let is_new = !matches!(scenario, Scenario::NextCommit | Scenario::Toolchain);
+            let name = is_new.then(|| self.rounds.to_string());
+            self.write_project(&camp.project, lockfile, name.as_deref())?;
             self.write_code(&camp.project, &self.rounds.to_string())?;
         }
-        let lockfile = self.dir.join(lockfile);
-        fs::copy(&lockfile, camp.project.join("Cargo.lock"))
-            .with_context(|| format!("failed to copy `{}`", lockfile.display()))?;
         if scenario == Scenario::ColdPages {
             ensure!(drop_pages(), "the page cache could not be emptied");
         }
@@ -329,7 +333,9 @@ impl<'a> Course<'a> {
             let project = camp.project.with_file_name(format!("at-once-{number}"));
             shell::remove_dir(&project)?;
             upstream::copy(&self.dir.join("project"), &project)?;
-            self.write_code(&project, &format!("{}.{number}", self.rounds))?;
+            let name = format!("{}-{number}", self.rounds);
+            self.write_project(&project, "project/Cargo.lock", Some(&name))?;
+            self.write_code(&project, &name)?;
             projects.push(project);
         }
         let servers = camp.servers();
@@ -358,12 +364,32 @@ impl<'a> Course<'a> {
         })
     }
 
-    /// Gives a project code that nobody has built before: some tools keep what they built of projects, too.
+    /// Gives a project code that nobody has built before: some tools keep what they built of projects, too. It is in what is
+    /// linked, as they may keep that by what comes of the code.
     fn write_code(&self, project: &Path, number: &str) -> Result<()> {
         let file = self.workload.main_file();
         let code = shell::read(&self.dir.join("project").join(file))?;
-        let code = format!("{code}\nconst _: &str = \"build {number}\";\n");
+        let code = format!("{code}\n#[used]\nstatic BUILD: &str = \"build {number}\";\n");
         shell::write_if_changed(&project.join(file), &code)?;
+        Ok(())
+    }
+
+    /// Gives a project the given lockfile, and a `name` that none had before, without which it would find what was built of the
+    /// one before it, down to incremental compilation.
+    fn write_project(&self, project: &Path, lockfile: &str, name: Option<&str>) -> Result<()> {
+        let own = format!("name = \"{}\"", self.workload.package());
+        let new = match name {
+            Some(name) => format!("name = \"{}-{name}\"", self.workload.package()),
+            None => own.clone(),
+        };
+        for (from, to) in [
+            ("project/Cargo.toml", "Cargo.toml"),
+            (lockfile, "Cargo.lock"),
+        ] {
+            let text = shell::read(&self.dir.join(from))?;
+            ensure!(text.contains(&own), "`{from}` doesn't have `{own}`");
+            shell::write_if_changed(&project.join(to), &text.replacen(&own, &new, 1))?;
+        }
         Ok(())
     }
 
@@ -398,10 +424,7 @@ impl<'a> Course<'a> {
                 }
             }
         } else {
-            fs::copy(
-                self.dir.join("project").join("Cargo.lock"),
-                camp.project.join("Cargo.lock"),
-            )?;
+            self.write_project(&camp.project, "project/Cargo.lock", None)?;
             camp.start()?;
             let said = self.dir.join("said");
             measure::run(&mut camp.build(&camp.project), &[], &said)?;
