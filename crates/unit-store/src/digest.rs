@@ -46,8 +46,8 @@ impl Digest {
     /// The file can't be read.
     pub fn of_file(path: &Path) -> io::Result<(Digest, u64)> {
         let mut hasher = blake3::Hasher::new();
-        let size = io::copy(&mut fs::File::open(path)?, &mut hasher)?;
-        Ok((Digest(*hasher.finalize().as_bytes()), size))
+        hasher.update_reader(fs::File::open(path)?)?;
+        Ok((Digest(*hasher.finalize().as_bytes()), hasher.count()))
     }
 
     /// Digest of a file, or of the names and contents of everything below a directory.
