@@ -91,6 +91,34 @@ Caused by:
 "#]]);
 }
 
+/// What was meant is one or two levels up.
+#[cargo_test]
+fn search_path_entry_that_is_in_a_root() {
+    let root = chain_root("root");
+    let app = quiet_app();
+    let report = app
+        .cargo("build")
+        .plain()
+        .roots([root.join("units")])
+        .fails();
+    report.expect_stderr(str![[r#"
+[ERROR] `[ROOT]/root/units` in `CARGO_SEARCH_PATH` is neither an artifact root nor a target directory, expected `[ROOT]/root`, which it is in
+
+Caused by:
+  no `root.json` in it, which every artifact root has
+
+"#]]);
+}
+
+#[cargo_test]
+fn configured_entry_with_a_tilde() {
+    let app = quiet_app();
+    app.change_file(".cargo/config.toml", "build.search-path = ['~/root']");
+    let report = app.cargo("build").plain().run();
+    let line = report.stderr.lines().next().unwrap_or_default();
+    assert!(line.ends_with("only at the start of a path"), "{report}");
+}
+
 /// The message names the setting that the path came from.
 #[cargo_test]
 fn configured_entry_that_is_no_root() {

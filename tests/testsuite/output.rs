@@ -90,8 +90,10 @@ fn missed(stderr: &str) -> Vec<&str> {
 
 /// `low` with a feature and a variable, `high` over it, `higher` over that.
 fn publish_to_be_missed() {
-    let variable = r#"println!("cargo::rerun-if-env-changed=FLAVOUR");"#;
-    scripted("low", variable, "pub fn low() {}")
+    let variables = r#"for name in ["COLOUR", "FLAVOUR"] {
+        println!("cargo::rerun-if-env-changed={name}");
+    }"#;
+    scripted("low", variables, "pub fn low() {}")
         .feature("more", &[])
         .feature("most", &["more"])
         .publish();
@@ -135,6 +137,11 @@ fn missed_lines() {
         "low v1.0.0 (build script run): {place} has it with another value of `FLAVOUR`; and 3 units that depend on it"
     );
     assert_eq!(all(|cargo| cargo.env("FLAVOUR", "sweet")), [expected]);
+    let expected = format!(
+        "low v1.0.0 (build script run): {place} has it with other values of `COLOUR`, `FLAVOUR`; and 3 units that depend on it"
+    );
+    let both = |cargo: Cargo| cargo.env("FLAVOUR", "sweet").env("COLOUR", "red");
+    assert_eq!(missed_by(&root, HIGHER, both), [expected]);
 
     let dependencies = with("low = { version = '1.0', features = ['most'] }\nstranger = '1.0'");
     let expected = [
@@ -150,18 +157,21 @@ fn missed_lines() {
     assert_eq!(
         all(|cargo| cargo.env("RUSTFLAGS", "--cfg it")),
         [format!(
-            "{names}: {place} has them with rustflags [], wanted [--cfg, it]"
+            "{names}: {place} has them with no rustflags, wanted rustflags `--cfg it`"
         )]
     );
     let expected =
         format!("{names}: {place} has them compiled for the host, wanted for `--target`");
     let found = all(|cargo| cargo.env("CARGO_BUILD_TARGET", rustc_host()));
     assert!(found.contains(&expected), "{found:?}");
-    let expected = format!("{names}: {place} has them with opt-level 0, wanted 2");
+    let expected = format!("{names}: {place} has them with opt-level = 0, wanted opt-level = 2");
     let found = all(|cargo| cargo.env("CARGO_PROFILE_DEV_OPT_LEVEL", "2"));
     assert!(found.contains(&expected), "{found:?}");
 
     let app = app("checked", HIGHER, "fn main() {}");
+    let report = app.cargo("build -v --release").plain().roots([&root]).run();
+    let expected = format!("{names}: {place} has them in profile dev, wanted release");
+    assert_eq!(missed(&report.stderr), [expected]);
     let report = app.cargo("check -v").plain().roots([&root]).run();
     let expected = format!("{names}: {place} has them for `cargo build`, wanted for `cargo check`");
     assert_eq!(missed(&report.stderr), [expected]);
@@ -276,6 +286,7 @@ app v0.1.0 (bin "app")         compiled, as it can't be in a root: a workspace m
   stranger v1.0.0: no root has this package
 1 unit to compile that can't be
 help: 2 units miss because of the version of high, which is older in a root: cargo update high@1.1.0 --precise 1.0.0
+help: what to do about each reason is in cargo-roots(7)
 
 "#]],
             );
@@ -394,6 +405,7 @@ fn explained_with_help_that_works() {
   pair v1.1.0: [ROOT]/old has pair v1.0.0, [ROOT]/new has pair v2.0.0
 1 unit to compile that can't be
 help: 1 unit misses because of the version of pair, which is older in a root: cargo update pair@1.1.0 --precise 1.0.0
+help: what to do about each reason is in cargo-roots(7)
 
 "#]]);
     app.cargo("update pair@1.1.0 --precise 1.0.0").run();
@@ -409,7 +421,7 @@ help: 1 unit misses because of the version of pair, which is older in a root: ca
     fs::remove_dir_all(app.root()).unwrap();
     let app = app_of("=1.1.0");
     let report = explained(&app);
-    assert!(!report.stdout.contains("help: "), "{report}");
+    assert!(!report.stdout.contains("cargo update"), "{report}");
 }
 
 /// What is there and can't be used.
@@ -431,6 +443,7 @@ fn explained_what_is_damaged() {
 2 units to compile that could be in a root
   leaf v1.0.0: [ROOT]/root has it damaged or unfinished; and 1 unit that depends on it
 1 unit to compile that can't be
+help: what to do about each reason is in cargo-roots(7)
 
 "#]],
     );
@@ -444,6 +457,7 @@ fn explained_what_is_damaged() {
 2 units to compile that could be in a root
   leaf v1.0.0: no root has this package; and 1 unit that depends on it
 1 unit to compile that can't be
+help: what to do about each reason is in cargo-roots(7)
 
 "#]],
     );
@@ -454,6 +468,7 @@ fn explained_what_is_damaged() {
 2 units to compile that could be in a root
   leaf v1.0.0, mid v1.0.0: there is no root that can be used
 1 unit to compile that can't be
+help: what to do about each reason is in cargo-roots(7)
 
 "#]],
     );
@@ -477,6 +492,7 @@ fn explained_without_a_deps_dir() {
 2 units to compile that could be in a root
   leaf v1.0.0, mid v1.0.0: there is no root that can be used
 1 unit to compile that can't be
+help: what to do about each reason is in cargo-roots(7)
 
 "#]],
     );
@@ -508,6 +524,16 @@ fn nothing_to_explain() {
     let report = app.cargo("build --explain-reuse").plain().fails();
     report.expect_stderr(str![[r#"
 [ERROR] `--explain-reuse` has nothing to explain, expected `build.search-path` or `build.deps-target-dir` to be set
+
+"#]]);
+    let report = (app.cargo("build --explain-reuse").plain())
+        .env("CARGO_SEARCH_PATHS", "/opt")
+        .env("CARGO_DEPS_TARGET_DIR", "/opt")
+        .fails();
+    report.expect_stderr(str![[r#"
+[ERROR] `--explain-reuse` has nothing to explain, expected `build.search-path` or `build.deps-target-dir` to be set
+`CARGO_DEPS_TARGET_DIR` is set, which may be meant to be `CARGO_BUILD_DEPS_TARGET_DIR`
+`CARGO_SEARCH_PATHS` is set, which may be meant to be `CARGO_SEARCH_PATH`
 
 "#]]);
     // Help is that of stock Cargo.
@@ -692,11 +718,20 @@ Root rebuilds:
 #[cargo_test]
 fn a_setting_with_a_similar_name() {
     let (app, cargo) = quiet("metadata --no-deps --format-version=1");
-    app.change_file(".cargo/config.toml", "[build]\nsearch-paths = ['/opt']\n");
+    let file = ".cargo/config.toml";
+    app.change_file(file, "build.search-paths = ['/opt']");
     cargo.run().expect_stderr(str![[r#"
 [WARNING] unused config key `build.search-paths` in `[ROOT]/app/.cargo/config.toml`
 
 [HELP] a config key with a similar name exists: `build.search-path`
+
+"#]]);
+    app.change_file(file, "build.deps-dir = '/opt'");
+    let cargo = app.cargo("metadata --no-deps --format-version=1").plain();
+    cargo.run().expect_stderr(str![[r#"
+[WARNING] unused config key `build.deps-dir` in `[ROOT]/app/.cargo/config.toml`
+
+[HELP] a config key with a similar name exists: `build.deps-target-dir`
 
 "#]]);
 }

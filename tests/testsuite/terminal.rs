@@ -98,6 +98,7 @@ app v0.1.0 (bin "app")          compiled, as it can't be in a root: a workspace 
 4 units to compile that could be in a root
   other v1.0.0, slow v1.0.0: no root has these packages
 1 unit to compile that can't be
+help: what to do about each reason is in cargo-roots(7)
 "#]],
     );
 }

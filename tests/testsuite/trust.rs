@@ -84,6 +84,7 @@ fn root_that_everyone_can_write_to() {
     let report = app.cargo("build").plain().roots([&root]).fails();
     report.expect_stderr(str![[r#"
 [ERROR] `[ROOT]/root` in `CARGO_SEARCH_PATH` is not safe, expected a root that nobody but its owner and you can change, as this build runs what is in it
+If it is yours, `chmod go-w [ROOT]/root` changes that.
 If you trust all who can, add the path to `build.trusted-roots`.
 
 Caused by:
@@ -93,6 +94,7 @@ Caused by:
     let report = app.cargo("build").plain().deps_dir(&root).fails();
     report.expect_stderr(str![[r#"
 [ERROR] `[ROOT]/root` in `build.deps-target-dir` is not safe, expected a root that nobody but its owner and you can change, as this build runs what is in it
+If it is yours, `chmod go-w [ROOT]/root` changes that.
 If you trust all who can, add the path to `build.trusted-roots`.
 
 Caused by:
@@ -103,6 +105,7 @@ Caused by:
     let build = app.cargo("build --config").arg(setting).plain();
     build.fails().expect_stderr(str![[r#"
 [ERROR] `[ROOT]/root` in `build.search-path` is not safe, expected a root that nobody but its owner and you can change, as this build runs what is in it
+If it is yours, `chmod go-w [ROOT]/root` changes that.
 If you trust all who can, add the path to `build.trusted-roots`.
 
 Caused by:
@@ -330,6 +333,7 @@ fn target_dir_that_everyone_can_write_to() {
     let report = build().plain().fails();
     report.expect_stderr(str![[r#"
 [ERROR] `[ROOT]/built/target` in `CARGO_SEARCH_PATH` is not safe, expected a root that nobody but its owner and you can change, as this build runs what is in it
+If it is yours, `chmod go-w [ROOT]/built/target` changes that.
 If you trust all who can, add the path to `build.trusted-roots`.
 
 Caused by:

@@ -14,7 +14,7 @@ use serde::Serialize;
 use super::explain::{Causes, is_missing};
 use super::fate::Fate;
 use super::plan::topological_order;
-use super::{Inner, State, describe};
+use super::{Inner, State, describe, settings};
 use crate::core::Target;
 use crate::core::compiler::{BuildRunner, Unit};
 use crate::drop_println;
@@ -41,9 +41,11 @@ pub(in crate::core::compiler) fn answer(build_runner: &BuildRunner<'_, '_>) -> C
         return Ok(false);
     }
     let Some(inner) = &build_runner.artifact_roots.0 else {
+        let similar = settings::similar_variables(build_runner.bcx.gctx);
         bail!(
             "`--explain-reuse` has nothing to explain, expected `build.search-path` or \
-             `build.deps-target-dir` to be set"
+             `build.deps-target-dir` to be set{}",
+            (similar.iter()).format_with("", |it, f| f(&format_args!("\n{it}")))
         );
     };
     let inner = inner.borrow();
@@ -152,6 +154,12 @@ impl Answer<'_> {
         }
         for help in self.causes.help() {
             drop_println!(gctx, "{HELP}help{HELP:#}: {help}");
+        }
+        if self.causes.have_others() {
+            drop_println!(
+                gctx,
+                "{HELP}help{HELP:#}: what to do about each reason is in cargo-roots(7)"
+            );
         }
     }
 

@@ -23,15 +23,26 @@ const SAME: &[&str] = &["target-kind", "target-name", "mode"];
 const DERIVED: &[&str] = &["metadata", "unit-id", "cfg", "target"];
 
 /// Fields that are lists.
-const LISTS: &[&str] = &[
-    "declared-features",
-    "deployment-target",
-    "extra-args",
-    "features",
-    "lints",
-    "profile-rustflags",
-    "rustflags",
+const LISTS: &[&str] = &["declared-features", "deployment-target", "features"];
+
+/// Fields that come of a profile, and what they are called in one.
+const OF_PROFILES: &[(&str, &str)] = &[
+    ("codegen-backend", "codegen-backend"),
+    ("codegen-units", "codegen-units"),
+    ("debug-assertions", "debug-assertions"),
+    ("debuginfo", "debug"),
+    ("incremental", "incremental"),
+    ("opt-level", "opt-level"),
+    ("overflow-checks", "overflow-checks"),
+    ("panic", "panic"),
+    ("profile-root", "profile-root"),
+    ("rpath", "rpath"),
+    ("split-debuginfo", "split-debuginfo"),
+    ("strip", "strip"),
 ];
+
+/// Lists of flags, which are shown as one would type them.
+const FLAGS: &[&str] = &["extra-args", "lints", "profile-rustflags", "rustflags"];
 
 /// Fields whose values are digests, or long. Of interest if there is nothing else.
 const OPAQUE: &[&str] = &[
@@ -153,6 +164,11 @@ impl Causes {
     pub fn why(&self, unit: &Unit) -> (&str, Option<&Unit>) {
         let (cause, first) = &self.of[unit];
         (&self.lines[*cause].reason, first.as_ref())
+    }
+
+    /// Whether there is something of which [`Causes::help`] doesn't know.
+    pub fn have_others(&self) -> bool {
+        self.lines.iter().any(|line| line.hints.is_empty())
     }
 
     /// What to do to have more hits.
@@ -381,9 +397,24 @@ fn why_not_this(
         .iter()
         .filter(|candidate| Some(&candidate.dir) != built))
     .filter_map(|candidate| {
-        let changed = (candidate.record.observed.iter())
-            .find(|input| !input.holds(&candidate.dir, &world, &mut files));
-        Some(match changed {
+        let mut changed = (candidate.record.observed.iter())
+            .filter(|input| !input.holds(&candidate.dir, &world, &mut files))
+            .peekable();
+        let variables = (changed.by_ref())
+            .peeking_take_while(|input| matches!(input, Observed::Env { .. }))
+            .filter_map(|input| match input {
+                Observed::Env { name, .. } => Some(format!("`{name}`")),
+                _ => None,
+            })
+            .sorted()
+            .dedup()
+            .collect_vec();
+        match variables.as_slice() {
+            [] => {}
+            [name] => return Some(format!("with another value of {name}")),
+            _ => return Some(format!("with other values of {}", variables.join(", "))),
+        }
+        Some(match changed.next() {
             Some(Observed::Env { name, .. }) => format!("with another value of `{name}`"),
             Some(Observed::File { path, .. }) if path.is_absolute() && !path.exists() => {
                 format!("with `{}`, which isn't there", path.display())
@@ -460,7 +491,10 @@ fn difference(
                 .collect()
         }
     };
-    let own = own.into_iter().map(say).collect_vec();
+    let is_of_profile = |it: &&Difference| name_in_profile(&it.field).is_some();
+    let (profile, own): (Vec<_>, Vec<_>) = own.into_iter().partition(is_of_profile);
+    let mut own = own.into_iter().map(say).collect_vec();
+    own.extend(say_profile(unit, &profile));
     if own.is_empty() {
         return match dependency(inner, build_runner, unit, root, &differences) {
             Ok(dependency) => Reason::Dependency(dependency),
@@ -540,6 +574,101 @@ fn split_directory(directory: &str) -> Option<(&str, Version)> {
     })
 }
 
+/// What a field is called in a profile, if that is where it comes from.
+fn name_in_profile(field: &str) -> Option<&'static str> {
+    let mut fields = OF_PROFILES.iter();
+    let (_, name) = fields.find(|(name, _)| *name == field)?;
+    Some(name)
+}
+
+/// Says in what profiles differ, in as few words as tell them apart.
+fn say_profile(unit: &Unit, differences: &[&Difference]) -> Option<String> {
+    // Where Cargo's own profiles differ.
+    const DEV_AND_RELEASE: [(&str, &str, &str); 6] = [
+        ("debug-assertions", "true", "false"),
+        ("debuginfo", "2", "0"),
+        ("opt-level", "0", "3"),
+        ("overflow-checks", "true", "false"),
+        ("profile-root", "dev", "release"),
+        ("strip", "none", "debuginfo"),
+    ];
+    let values = |it: &Difference| {
+        [&it.found, &it.wanted].map(|values| value_in_profile(&it.field, &value(values)))
+    };
+    let is = |dev_is_found: bool| {
+        (differences.iter()).any(|it| it.field == "debug-assertions")
+            && differences.iter().all(|difference| {
+                DEV_AND_RELEASE.iter().any(|(field, dev, release)| {
+                    let expected = match dev_is_found {
+                        true => [*dev, *release],
+                        false => [*release, *dev],
+                    };
+                    difference.field == *field && values(difference) == expected
+                })
+            })
+    };
+    let found = [(true, "dev"), (false, "release")]
+        .into_iter()
+        .find(|(dev_is_found, _)| is(*dev_is_found));
+    if let Some((_, found)) = found {
+        let wanted = unit.profile.name;
+        return Some(format!("in profile {found}, wanted {wanted}"));
+    }
+    let (mut found, mut wanted) = (Vec::new(), Vec::new());
+    for difference in differences {
+        let name = name_in_profile(&difference.field)?;
+        let values = values(difference).map(|value| format!("{name} = {value}"));
+        let [of_found, of_wanted] = values;
+        found.push(of_found);
+        wanted.push(of_wanted);
+    }
+    // Cargo compiles what is for the host with other debug info if a target is given.
+    let about_target = match differences {
+        [difference] if difference.field == "debuginfo" && unit.kind.is_host() => {
+            "; `--target` changes that for build scripts and proc macros"
+        }
+        _ => "",
+    };
+    (!found.is_empty()).then(|| {
+        format!(
+            "with {}, wanted {}{about_target}",
+            found.join(", "),
+            wanted.join(", ")
+        )
+    })
+}
+
+/// A value of a profile as one would write it in a manifest.
+fn value_in_profile(field: &str, value: &str) -> String {
+    let text = (value
+        .strip_prefix("Named(\"")
+        .and_then(|it| it.strip_suffix("\")")))
+    .or_else(|| value.strip_prefix("Some(")?.strip_suffix(')'))
+    .unwrap_or(value);
+    let text = match (field, text) {
+        ("debuginfo", "None") => "0",
+        ("debuginfo", "LineDirectivesOnly") => "line-directives-only",
+        ("debuginfo", "LineTablesOnly") => "line-tables-only",
+        ("debuginfo", "Limited") => "1",
+        ("debuginfo", "Full") => "2",
+        ("profile-root", "Debug") => "dev",
+        ("profile-root", "Release") => "release",
+        (_, "None" | "none") => "none",
+        (_, text) => text,
+    };
+    text.to_owned()
+}
+
+/// The value of a field that is not a list.
+fn value(values: &[String]) -> String {
+    let value = values.first().map_or("-", String::as_str);
+    // An optional one.
+    match value.strip_prefix('=').unwrap_or(value) {
+        "-" | "" => "none".to_owned(),
+        value => value.to_owned(),
+    }
+}
+
 /// Says in what a field differs.
 fn say(difference: &Difference) -> String {
     let Difference {
@@ -548,14 +677,14 @@ fn say(difference: &Difference) -> String {
         wanted,
     } = difference;
     let name = field.as_str();
-    let one = |values: &[String]| {
-        let value = values.first().map_or("-", String::as_str);
-        // An optional one.
-        match value.strip_prefix('=').unwrap_or(value) {
-            "-" | "" => "none".to_owned(),
-            value => value.to_owned(),
-        }
-    };
+    let one = value;
+    if FLAGS.contains(&name) {
+        let flags = |values: &[String]| match values.len() {
+            0 | 1 => format!("no {name}"),
+            _ => format!("{name} `{}`", values[1..].join(" ")),
+        };
+        return format!("with {}, wanted {}", flags(found), flags(wanted));
+    }
     if LISTS.contains(&name) {
         let list = |values: &[String]| format!("[{}]", values.iter().skip(1).join(", "));
         return format!("with {name} {}, wanted {}", list(found), list(wanted));

@@ -6,13 +6,15 @@ use std::sync::RwLock;
 
 use anyhow::{Context as _, bail};
 use cargo_util::paths;
-use unit_store::{Root, RootError, trust};
+use itertools::Itertools as _;
+use unit_store::trust::{self, Distrust};
+use unit_store::{Root, RootError};
 
 use super::{Source, target_dir};
 use crate::GlobalContext;
 use crate::core::Workspace;
 use crate::util::context::{ConfigKey, ConfigRelativePath, Definition};
-use crate::util::edit_distance::closest_msg;
+use crate::util::edit_distance::{closest, closest_msg};
 use crate::util::errors::CargoResult;
 use crate::util::try_canonicalize;
 
@@ -20,6 +22,7 @@ const SEARCH_PATH_ENV: &str = "CARGO_SEARCH_PATH";
 const SEARCH_PATH_KEY_ENV: &str = "CARGO_BUILD_SEARCH_PATH";
 const SEARCH_PATH_KEY: &str = "build.search-path";
 const DEPS_TARGET_DIR_KEY: &str = "build.deps-target-dir";
+const DEPS_TARGET_DIR_KEY_ENV: &str = "CARGO_BUILD_DEPS_TARGET_DIR";
 const TRUSTED_ROOTS_KEY: &str = "build.trusted-roots";
 const TRUSTED_ROOTS_KEY_ENV: &str = "CARGO_BUILD_TRUSTED_ROOTS";
 
@@ -36,12 +39,37 @@ pub fn note_packaged(ws: &Workspace<'_>) {
 /// one of ours.
 pub fn similar_setting(table: &ConfigKey, key: &str) -> String {
     const KEYS: [&str; 3] = [SEARCH_PATH_KEY, DEPS_TARGET_DIR_KEY, TRUSTED_ROOTS_KEY];
-    closest_msg(
-        &format!("{table}.{key}"),
-        KEYS.iter(),
-        |key| key,
-        "config key",
-    )
+    // What people may take it for, too far from its name.
+    let key = match format!("{table}.{key}").as_str() {
+        "build.deps-dir" | "build.deps-target" => DEPS_TARGET_DIR_KEY.to_owned(),
+        key => key.to_owned(),
+    };
+    closest_msg(&key, KEYS.iter(), |key| key, "config key")
+}
+
+/// Variables that are much like one of ours, and what was meant.
+pub(super) fn similar_variables(gctx: &GlobalContext) -> Vec<String> {
+    const NAMES: [&str; 4] = [
+        SEARCH_PATH_ENV,
+        SEARCH_PATH_KEY_ENV,
+        DEPS_TARGET_DIR_KEY_ENV,
+        TRUSTED_ROOTS_KEY_ENV,
+    ];
+    let others = gctx.env().filter_map(|(name, _)| {
+        let is_ours = NAMES.contains(&name);
+        let meant = match name {
+            _ if is_ours => return None,
+            "CARGO_DEPS_DIR" | "CARGO_DEPS_TARGET_DIR" | "CARGO_BUILD_DEPS_DIR" => {
+                DEPS_TARGET_DIR_KEY_ENV
+            }
+            _ if !name.starts_with("CARGO_") => return None,
+            _ => closest(name, NAMES.iter(), |name| name)?,
+        };
+        Some(format!(
+            "`{name}` is set, which may be meant to be `{meant}`"
+        ))
+    });
+    others.sorted().collect()
 }
 
 /// The roots that a build uses.
@@ -94,15 +122,20 @@ pub(super) fn read(ws: &Workspace<'_>, is_answer: bool) -> CargoResult<Option<Se
             Ok(root) => Source::Root(root),
             Err(RootError::NotARoot) if target_dir::is_target_dir(&real) => Source::TargetDir(real),
             Err(error @ (RootError::NotADirectory | RootError::NotARoot)) => {
+                let meant = (real.ancestors().skip(1).take(2))
+                    .find(|dir| Root::open(dir).is_ok() || target_dir::is_target_dir(dir))
+                    .map(|dir| format!(", expected `{}`, which it is in", dir.display()));
                 return Err(anyhow::Error::new(error).context(format!(
-                    "`{}` in `{origin}` is neither an artifact root nor a target directory",
-                    path.display()
+                    "`{}` in `{origin}` is neither an artifact root nor a target directory{}",
+                    path.display(),
+                    meant.unwrap_or_default()
                 )));
             }
             Err(error) => {
                 gctx.shell().warn(format!(
-                    "ignoring `{}` in `{origin}`: {error}",
-                    path.display()
+                    "ignoring `{}` in `{origin}`: {error}{}",
+                    path.display(),
+                    about_tilde(&path)
                 ))?;
                 continue;
             }
@@ -175,14 +208,30 @@ fn check_trust(trusted: &Option<Vec<PathBuf>>, path: &Path, origin: &str) -> Car
         return Ok(());
     };
     match trust::check(path) {
-        Err(error) if !trusted.contains(&real_path(path)) => Err(anyhow::Error::new(error)
-            .context(format!(
+        Err(error) if !trusted.contains(&real_path(path)) => {
+            let text = format!(
                 "`{}` in `{origin}` is not safe, expected a root that nobody but its owner and you \
                  can change, as this build runs what is in it\n\
-                 If you trust all who can, add the path to `{TRUSTED_ROOTS_KEY}`.",
-                path.display()
-            ))),
+                 {}If you trust all who can, add the path to `{TRUSTED_ROOTS_KEY}`.",
+                path.display(),
+                how_to_close(&error)
+            );
+            Err(anyhow::Error::new(error).context(text))
+        }
         _ => Ok(()),
+    }
+}
+
+/// How to keep others from writing, where its owner can.
+fn how_to_close(error: &Distrust) -> String {
+    match error {
+        Distrust::Everyone { path } | Distrust::Group { path, .. } if cfg!(unix) => {
+            format!(
+                "If it is yours, `chmod go-w {}` changes that.\n",
+                path.display()
+            )
+        }
+        _ => String::new(),
     }
 }
 
@@ -257,8 +306,9 @@ fn from_env(gctx: &GlobalContext, name: &'static str) -> CargoResult<Vec<Entry>>
         // What it is relative to would be for whoever chooses the working directory to say.
         if !path.is_absolute() {
             bail!(
-                "`{}` in `{name}` is a relative path, expected an absolute one",
-                path.display()
+                "`{}` in `{name}` is a relative path, expected an absolute one{}",
+                path.display(),
+                about_tilde(&path)
             );
         }
         entries.push(Entry { path, origin: name });
@@ -314,6 +364,16 @@ pub(super) fn deps_target_dir(ws: &Workspace<'_>) -> CargoResult<Option<PathBuf>
         }
     }
     Ok(Some(dir))
+}
+
+/// What to add where a path was not found that has a `~` in it.
+fn about_tilde(path: &Path) -> &'static str {
+    match path.components().any(|it| it.as_os_str() == "~") {
+        true => {
+            "; `~` stands for the home directory in shells only, and there only at the start of a path"
+        }
+        false => "",
+    }
 }
 
 fn is_same(a: &Path, b: &Path) -> bool {
