@@ -208,6 +208,41 @@ fn rustc_without_a_commit() {
     }
 }
 
+/// `rustc` is rustup's, which starts another compiler than before, and Cargo was not started by rustup.
+#[cargo_test]
+#[cfg(unix)]
+fn rustc_of_rustup() {
+    let names = ["old", "new"];
+    publish_marked(&names);
+    let edits = ["", ANOTHER_DAY];
+    let compilers = [0, 1].map(|at| {
+        let edit = format!("{A_NIGHTLY};{}", edits[at]);
+        rustc_that_says(names[at], &edit)
+    });
+    let default = dir("default");
+    let rustup = shell_script("rustup", &format!("exec {} \"$@\"", default.display()));
+    let bin = dir("bin");
+    fs::create_dir(&bin).unwrap();
+    fs::rename(rustup, bin.join("rustup")).unwrap();
+    std::os::unix::fs::symlink("rustup", bin.join("rustc")).unwrap();
+
+    let app = app("app", CHAIN, CHAIN_MAIN);
+    let path = std::env::var("PATH").unwrap();
+    let path = format!("{}:{path}", bin.display());
+    for (name, compiler) in names.into_iter().zip(compilers) {
+        fs::remove_file(&default).ok();
+        std::os::unix::fs::symlink(compiler, &default).unwrap();
+        // An edit, as Cargo asks no compiler what it is if it knows, and nothing would be linked.
+        app.change_file("src/main.rs", &format!("{CHAIN_MAIN} // {name}"));
+        let build = app.cargo("build").env("PATH", &path);
+        let build = build.without_env("RUSTUP_TOOLCHAIN").deps_dir(dir("deps"));
+        build
+            .run()
+            .assert_compiled(&["app bin", "leaf lib", "mid lib"]);
+        assert_eq!(app.says(), format!("mid {name}"));
+    }
+}
+
 /// A setting of `[env]` that a build script reads without saying so, as Cargo lets it.
 #[cargo_test]
 fn env_table_that_only_a_script_reads() {

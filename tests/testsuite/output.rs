@@ -15,7 +15,7 @@ use crate::utils::packages::{
 };
 use crate::utils::report::Report;
 use crate::utils::tree::{cp, packages_in, units_of};
-use crate::utils::{ProjectExt, app, dir};
+use crate::utils::{ProjectExt, app, dir, manifest};
 
 /// The numbers of the closing line: units that were reused and units that were compiled.
 fn closing(stderr: &str) -> Option<(usize, usize)> {
@@ -164,6 +164,9 @@ fn missed_lines() {
         format!("{names}: {place} has them compiled for the host, wanted for `--target`");
     let found = all(|cargo| cargo.env("CARGO_BUILD_TARGET", rustc_host()));
     assert!(found.contains(&expected), "{found:?}");
+    let expected = format!("{names}: {place} has them with another `lto`");
+    let found = all(|cargo| cargo.env("CARGO_PROFILE_DEV_LTO", "fat"));
+    assert!(found.contains(&expected), "{found:?}");
     let expected = format!("{names}: {place} has them with opt-level = 0, wanted opt-level = 2");
     let found = all(|cargo| cargo.env("CARGO_PROFILE_DEV_OPT_LEVEL", "2"));
     assert!(found.contains(&expected), "{found:?}");
@@ -223,6 +226,26 @@ fn missed_lines_after_an_upgrade() {
         "leaf v1.0.0, mid v1.0.0: {place} has them built by rustc 1.0.0, this is {release}"
     );
     assert_eq!(missed_by(&root, CHAIN, |cargo| cargo), [expected]);
+}
+
+/// What the project has itself is not named.
+#[cargo_test]
+fn missed_lines_of_what_is_compiled() {
+    let root = chain_root("root");
+    for name in ["a", "b"] {
+        package(name).publish();
+    }
+    let app = app("app", "a = '1.0'", "fn main() {}");
+    let build = || app.cargo("build -v").plain().roots([&root]).run();
+    assert_eq!(
+        missed(&build().stderr),
+        ["a v1.0.0: no root has this package"]
+    );
+    app.change_file("Cargo.toml", &manifest("app", "a = '1.0'\nb = '1.0'", ""));
+    assert_eq!(
+        missed(&build().stderr),
+        ["b v1.0.0: no root has this package"]
+    );
 }
 
 /// Of many packages, some are named.

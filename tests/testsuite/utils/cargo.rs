@@ -129,6 +129,11 @@ impl Cargo {
         self.env("CARGO", exe)
     }
 
+    pub(crate) fn without_env(mut self, name: &str) -> Cargo {
+        self.env.insert(name.into(), None);
+        self
+    }
+
     pub(crate) fn arg(mut self, arg: impl AsRef<OsStr>) -> Cargo {
         self.args.push(arg.as_ref().to_owned());
         self

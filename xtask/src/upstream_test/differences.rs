@@ -19,10 +19,11 @@ pub(super) enum Rule {
     Order,
     Configuration,
     Log,
+    Progress,
     Looks,
 }
 
-/// Tests that print no difference, with the reason.
+/// Tests that don't print what shows the reason, with it.
 const OTHERS: &[(&str, Rule)] = &[
     (
         "clean::clean_workspace_does_not_touch_non_workspace_packages",
@@ -33,6 +34,7 @@ const OTHERS: &[(&str, Rule)] = &[
         Rule::Looks,
     ),
     ("dep_info::reg_dep_source_not_tracked", Rule::Looks),
+    ("progress::always_shows_progress", Rule::Progress),
 ];
 
 /// Tests that are not run with our settings, and why not.
@@ -86,6 +88,9 @@ impl Rule {
             }
             Self::Configuration => "`cargo config get` prints the setting",
             Self::Log => "Cargo's log of a build has what became of each unit",
+            Self::Progress => {
+                "the test waits for a progress bar that counts dependencies, and reused units are not in it"
+            }
             Self::Looks => "the test looks for files of a dependency in the target directory",
         }
     }
@@ -302,7 +307,9 @@ impl<'a> Explanation<'a> {
             }
             "[REMOVING]"
                 if self.kept.iter().any(|name| {
-                    line.contains(&format!("/{name}-")) || line.contains(&format!("/lib{name}-"))
+                    line.contains(&format!("/{name}-"))
+                        || line.contains(&format!("/lib{name}-"))
+                        || line.ends_with(&format!("/{name}"))
                 }) =>
             {
                 Some(Rule::Clean)

@@ -36,6 +36,7 @@ use crate::shell;
 const EXERCISED_BY: &[(&str, &[&str])] = &[
     ("Cargo.toml", &[]),
     ("src/bin/cargo/cli.rs", &["cargo_command", "version"]),
+    ("src/cargo/util/rustc.rs", &["rustc_info_cache", "rustup"]),
     ("src/bin/cargo/main.rs", &["cargo_command", "death"]),
     (
         "src/cargo/core/compiler/build_runner/",

@@ -51,10 +51,9 @@ pub(crate) fn run(drop_in: OsString) -> Result<ExitCode> {
     let mut translator = None;
     if !io::stderr().is_terminal() {
         command.stderr(Stdio::piped());
-        // A test that has a use for the log gets what there is.
-        if env::var_os(LOG).is_none() {
-            command.env(LOG, format!("{LOG_TARGET}=debug"));
-        }
+        let of_test = env::var(LOG).ok().filter(|it| !it.is_empty());
+        let of_test = of_test.map(|it| it + ",").unwrap_or_default();
+        command.env(LOG, format!("{of_test}{LOG_TARGET}=debug"));
         translator = Some(Translator::new(&mut history, &arguments));
     }
     let mut child = command.spawn().context("failed to start the drop-in")?;
@@ -68,6 +67,7 @@ pub(crate) fn run(drop_in: OsString) -> Result<ExitCode> {
                 break;
             }
         }
+        io::stderr().write_all(translator.held.as_bytes()).ok();
     }
     let status = child.wait().context("failed to wait for the drop-in")?;
     if status.success() {
@@ -85,6 +85,8 @@ struct Translator<'a> {
     target_dir: String,
     /// How many units were reused since the last totals.
     reused: usize,
+    /// What stock would print when the build starts, if it does.
+    held: String,
     /// Packages of which it was said what becomes of them.
     announced: BTreeSet<String>,
     /// Those of which units were reused that this target directory had not built.
@@ -101,6 +103,7 @@ impl<'a> Translator<'a> {
             history,
             is_quiet: has(&["-q", "--quiet"]) || env::var_os("CARGO_TERM_QUIET").is_some(),
             target_dir: String::new(),
+            held: String::new(),
             reused: 0,
             announced: BTreeSet::new(),
             new: BTreeSet::new(),
@@ -113,13 +116,23 @@ impl<'a> Translator<'a> {
             return line;
         };
         if let Some((_, event)) = text.split_once(&format!(" {LOG_TARGET}: ")) {
-            return self
-                .event(event.trim_end())
-                .unwrap_or_default()
-                .into_bytes();
+            let said = self.event(event.trim_end()).unwrap_or_default();
+            self.held.push_str(&said);
+            return Vec::new();
         }
         let plain = anstream::adapter::strip_str(text).to_string();
         let plain = plain.trim();
+        let mut said = std::mem::take(&mut self.held).into_bytes();
+        if plain.starts_with("error: ") {
+            said.clear();
+        }
+        said.extend(self.in_place_of(text, plain));
+        said
+    }
+
+    /// What stock would print in place of `text`, which is `plain` without colors.
+    fn in_place_of(&mut self, text: &str, plain: &str) -> Vec<u8> {
+        let line = text.as_bytes().to_vec();
         // Behind a progress bar, maybe.
         if plain.contains("Finished ") && plain.ends_with(" compiled") {
             let line = self.without_totals(text);
@@ -316,7 +329,7 @@ mod tests {
         let lines = (lines.iter())
             .flat_map(|line| translator.translate(format!("{line}\n").into_bytes()))
             .collect();
-        String::from_utf8(lines).unwrap_or_default()
+        String::from_utf8(lines).unwrap_or_default() + &translator.held
     }
 
     const REUSED: &[&str] = &[
@@ -345,6 +358,10 @@ mod tests {
             &[REUSED[0], REUSED[1], "      Reused a v1.0.0 from /r"],
         );
         assert_eq!(verbose, "       Fresh a v1.0.0\n");
+        let broken = ["error: the listed checksum of `/v/a/src/lib.rs` has changed:"];
+        let lines = [&REUSED[..2], &broken].concat();
+        let failed = translated(&mut History::default(), &["build"], &lines);
+        assert_eq!(failed, format!("{}\n", broken[0]));
 
         history.note_cleaning(&["clean", "-p", "b"].map(OsString::from));
         assert_eq!(translated(&mut history, &["build"], REUSED), second);

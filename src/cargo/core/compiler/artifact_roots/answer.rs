@@ -171,10 +171,11 @@ impl Answer<'_> {
                 format!("{} v{} (doc)", unit.pkg.name(), unit.pkg.version())
             }
             false => format!(
-                "{} v{} ({})",
+                "{} v{} ({}{})",
                 unit.pkg.name(),
                 unit.pkg.version(),
-                unit.target.description_named()
+                unit.target.description_named(),
+                if unit.mode.is_any_test() { " test" } else { "" }
             ),
         }
     }

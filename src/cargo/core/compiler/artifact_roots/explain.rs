@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 use itertools::Itertools as _;
 use semver::Version;
-use unit_store::{Difference, Keys, Observed, Root, World};
+use unit_store::{Difference, KeyBuilder, Keys, Observed, Root, World};
 
 use super::plan::directory_name;
 use super::{Inner, Source, State, describe, sources, target_dir};
@@ -48,9 +48,11 @@ const FLAGS: &[&str] = &["extra-args", "lints", "profile-rustflags", "rustflags"
 const OPAQUE: &[&str] = &[
     "compile-target-spec",
     "env",
+    "hint-mostly-unused",
     "hints",
     "lto",
     "rust-target-path",
+    "trim-paths",
     "unstable",
 ];
 
@@ -75,8 +77,8 @@ struct Line {
     reason: String,
     /// Versions of packages that would be found.
     hints: BTreeSet<Hint>,
-    /// How many others are compiled for no other reason.
-    dependents: usize,
+    /// Others that are compiled for no other reason.
+    dependents: Vec<Unit>,
 }
 
 /// That another version of a package would be found.
@@ -119,7 +121,7 @@ impl Causes {
             let cause = match reason(inner, build_runner, &roots, unit) {
                 Reason::Dependency(dependency) => {
                     let (cause, first) = causes.of[&dependency].clone();
-                    causes.lines[cause].dependents += 1;
+                    causes.lines[cause].dependents.push(unit.clone());
                     (cause, Some(first.unwrap_or(dependency)))
                 }
                 Reason::Own(reason, hints) => {
@@ -133,7 +135,7 @@ impl Causes {
                                 units: vec![unit.clone()],
                                 reason,
                                 hints: BTreeSet::new(),
-                                dependents: 0,
+                                dependents: Vec::new(),
                             });
                             causes.lines.len() - 1
                         }
@@ -147,16 +149,17 @@ impl Causes {
         causes
     }
 
-    /// What to say when `unit` is compiled. `None` if it was said already.
-    pub fn tell(&self, unit: &Unit) -> Option<String> {
+    /// What to say when `unit` is compiled, which those that are `fresh` are not. `None` if it was
+    /// said already.
+    pub fn tell(&self, unit: &Unit, fresh: &HashSet<Unit>) -> Option<String> {
         let (cause, _) = *self.of.get(unit)?;
         let is_new = self.told.borrow_mut().insert(cause);
-        is_new.then(|| self.lines[cause].text())
+        is_new.then(|| self.lines[cause].text(fresh))
     }
 
     /// All that there is to say.
     pub fn lines(&self) -> impl Iterator<Item = String> {
-        self.lines.iter().map(Line::text)
+        (self.lines.iter()).map(|line| line.text(&HashSet::new()))
     }
 
     /// Why `unit` is compiled, which no root had, and the unit that this is said of if it is another
@@ -176,7 +179,7 @@ impl Causes {
         let mut misses = BTreeMap::<&Hint, usize>::new();
         for line in &self.lines {
             for hint in &line.hints {
-                *misses.entry(hint).or_default() += line.units.len() + line.dependents;
+                *misses.entry(hint).or_default() += line.units.len() + line.dependents.len();
             }
         }
         misses
@@ -206,15 +209,25 @@ impl Causes {
 }
 
 impl Line {
-    fn text(&self) -> String {
+    /// What is said of the units that are not `fresh`.
+    fn text(&self, fresh: &HashSet<Unit>) -> String {
         let line = self;
-        let packages = (line.units.iter())
+        let compiled = |units: &[Unit]| {
+            let units = units.iter().filter(|unit| !fresh.contains(*unit));
+            units.cloned().collect_vec()
+        };
+        let mut units = compiled(&line.units);
+        if units.is_empty() {
+            // They are the reason all the same.
+            units = line.units.clone();
+        }
+        let packages = (units.iter())
             .map(|unit| package_name(&directory_name(unit)))
             .sorted()
             .dedup()
             .collect_vec();
         let more = packages.len().saturating_sub(NAMED);
-        let names = match &line.units[..] {
+        let names = match &units[..] {
             [unit] => describe(unit),
             _ if more < 2 => packages.join(", "),
             _ => format!("{} and {more} more packages", packages[..NAMED].join(", ")),
@@ -226,10 +239,14 @@ impl Line {
                 .replace("this package", "these packages")
                 .replace("no build of it", "no build of them"),
         };
-        let rest = match line.dependents {
+        let them = match packages.len() {
+            1 => "it",
+            _ => "them",
+        };
+        let rest = match compiled(&line.dependents).len() {
             0 => String::new(),
-            1 => "; and 1 unit that depends on it".to_owned(),
-            count => format!("; and {count} units that depend on it"),
+            1 => format!("; and 1 unit that depends on {them}"),
+            count => format!("; and {count} units that depend on {them}"),
         };
         format!("{names}: {reason}{rest}")
     }
@@ -290,20 +307,22 @@ fn reason(
     // Such as what was built, while it is to be checked.
     let for_another_command = (roots.iter()).find_map(|root| {
         let differences = root.keys_of(&name).nearest(fields, &SAME[..2], DERIVED)?;
-        let mode = differences.iter().find(|it| it.field == "mode")?;
+        let (mode, others): (Vec<_>, Vec<_>) =
+            differences.iter().partition(|it| it.field == "mode");
+        let mode = mode.first()?;
         let [found, wanted] = [&mode.found, &mode.wanted].map(|it| it.join(""));
         let is_command = |mode: &str| ["build", "check"].contains(&mode);
         let wanted_for = match build_runner.bcx.build_config.intent.is_doc() {
             true => "doc",
             false => &wanted,
         };
-        let features = differences.iter().find(|it| it.field == "features");
-        let features = features
-            .map(|it| format!("; {}", say(it)))
-            .unwrap_or_default();
+        let others = say_all(unit, &others);
+        let others = others
+            .iter()
+            .format_with("", |it, f| f(&format_args!("; {it}")));
         (is_command(&found) && is_command(&wanted)).then(|| {
             let place = root.path().display();
-            format!("{place}{IT}for `cargo {found}`, wanted for `cargo {wanted_for}`{features}")
+            format!("{place}{IT}for `cargo {found}`, wanted for `cargo {wanted_for}`{others}")
         })
     });
     let has_others = |root: &&Listed<'_>| !root.keys_of(&name).is_empty();
@@ -314,10 +333,6 @@ fn reason(
             Some(format!("{place} has other units of this package only"))
         })
         .or_else(|| {
-            let dir = target_dir::with_builds_of(inner, &unit.pkg)?.display();
-            Some(format!("{dir} has no build of it that fits"))
-        })
-        .or_else(|| {
             let package = unit.pkg.name();
             let mut has = roots.iter().filter_map(|root| {
                 let is_version = |name: &&String| {
@@ -325,7 +340,8 @@ fn reason(
                         && !root.keys_of(name).is_empty()
                 };
                 let versions = root.names().iter().filter(is_version).collect_vec();
-                let found = versions.iter().filter_map(|name| split_directory(name));
+                let fits = (versions.iter()).filter(|name| would_fit(root, name, fields));
+                let found = fits.filter_map(|name| split_directory(name));
                 hints.extend(found.filter_map(|found| hint(build_runner, unit, found)));
                 let names = versions.iter().map(|name| package_name(name)).join(", ");
                 let has = format!("{} has {names}", root.path().display());
@@ -333,6 +349,10 @@ fn reason(
             });
             let has = has.join(", ");
             (!has.is_empty()).then_some(has)
+        })
+        .or_else(|| {
+            let dir = target_dir::with_builds_of(inner, &unit.pkg)?.display();
+            Some(format!("{dir} has no build of it that fits"))
         });
     let reason = reason.unwrap_or_else(|| match inner.sources.is_empty() {
         true => "there is no root that can be used".to_owned(),
@@ -342,6 +362,23 @@ fn reason(
     hints.sort();
     hints.drain(..hints.len().saturating_sub(1));
     Reason::Own(reason, hints)
+}
+
+/// Whether `root` has a unit in the directory `name`, which is that of another version, that is like the
+/// one with the `fields` in all but that.
+fn would_fit(root: &Listed<'_>, name: &str, fields: &KeyBuilder) -> bool {
+    let of_version = [
+        "declared-features",
+        "dependencies",
+        "edition",
+        "hints",
+        "lints",
+        "package",
+        "source",
+    ];
+    let left_out = [DERIVED, &of_version].concat();
+    let nearest = root.keys_of(name).nearest(fields, SAME, &left_out);
+    nearest.is_some_and(|differences| differences.is_empty())
 }
 
 /// That `found`, a version that a root has of the package of `unit`, could be used instead, as far as
@@ -363,10 +400,13 @@ fn hint(build_runner: &BuildRunner<'_, '_>, unit: &Unit, found: (&str, Version))
         });
         let mut asked = dependents
             .flat_map(|(dependent, _)| dependent.pkg.dependencies())
+            .chain((build_runner.bcx.ws.members()).flat_map(|member| member.dependencies()))
             .filter(|dependency| dependency.matches_id(id));
         asked.all(|dependency| dependency.version_req().matches(&found))
     };
-    (is_other && is_compatible && id.source_id().is_registry() && is_accepted()).then(|| Hint {
+    // Of a vendored package there is one version only.
+    let is_offered = || id.source_id().is_registry() && !sources::is_vendored(&unit.pkg);
+    (is_other && is_compatible && is_offered() && is_accepted()).then(|| Hint {
         package: package.to_owned(),
         wanted: wanted.clone(),
         found,
@@ -472,10 +512,33 @@ fn difference(
 ) -> Reason {
     let place = root.path().display();
     if differences.is_empty() {
-        // With the right key, and none of its builds could be read.
-        return Reason::Own(format!("{place}{IT}damaged or unfinished"), Vec::new());
+        let fields = &inner.entries[unit].fields;
+        let keys = root.keys_of(&directory_name(unit));
+        let derived = keys.nearest(fields, SAME, &[]).unwrap_or_default();
+        let derived = derived
+            .iter()
+            .format_with(", ", |it, f| f(&format_args!("`{}`", it.field)));
+        let derived = derived.to_string();
+        let text = match derived.is_empty() {
+            // With the right key, and none of its builds could be read.
+            true => "damaged or unfinished".to_owned(),
+            false => format!("with another {derived}"),
+        };
+        return Reason::Own(format!("{place}{IT}{text}"), Vec::new());
     }
-    let own = (differences.iter())
+    let own = say_all(unit, &differences.iter().collect_vec());
+    if own.is_empty() {
+        return match dependency(inner, build_runner, unit, root, &differences) {
+            Ok(dependency) => Reason::Dependency(dependency),
+            Err((text, hints)) => Reason::Own(format!("{place}{IT}{text}"), hints),
+        };
+    }
+    Reason::Own(format!("{place}{IT}{}", own.join("; ")), Vec::new())
+}
+
+/// Says in what units differ, apart from their dependencies.
+fn say_all(unit: &Unit, differences: &[&Difference]) -> Vec<String> {
+    let own = (differences.iter().copied())
         .filter(|it| it.field != "dependencies")
         .collect_vec();
     let is_opaque = |it: &&Difference| OPAQUE.contains(&it.field.as_str());
@@ -495,13 +558,7 @@ fn difference(
     let (profile, own): (Vec<_>, Vec<_>) = own.into_iter().partition(is_of_profile);
     let mut own = own.into_iter().map(say).collect_vec();
     own.extend(say_profile(unit, &profile));
-    if own.is_empty() {
-        return match dependency(inner, build_runner, unit, root, &differences) {
-            Ok(dependency) => Reason::Dependency(dependency),
-            Err((text, hints)) => Reason::Own(format!("{place}{IT}{text}"), hints),
-        };
-    }
-    Reason::Own(format!("{place}{IT}{}", own.join("; ")), Vec::new())
+    own
 }
 
 /// Of a unit that is to be made against other dependencies than the one in `root`: one that is
@@ -623,8 +680,13 @@ fn say_profile(unit: &Unit, differences: &[&Difference]) -> Option<String> {
         wanted.push(of_wanted);
     }
     // Cargo compiles what is for the host with other debug info if a target is given.
+    let of_target = |found: &str, wanted: &str| matches!((found, wanted), ("0", "2") | ("2", "0"));
     let about_target = match differences {
-        [difference] if difference.field == "debuginfo" && unit.kind.is_host() => {
+        [difference]
+            if difference.field == "debuginfo"
+                && unit.kind.is_host()
+                && of_target(&values(difference)[0], &values(difference)[1]) =>
+        {
             "; `--target` changes that for build scripts and proc macros"
         }
         _ => "",

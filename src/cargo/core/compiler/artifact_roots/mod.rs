@@ -77,7 +77,7 @@ pub use self::answer::{ask_for_reuse, is_asked};
 pub use self::clean::{check_clean, report_kept};
 pub use self::fate::{Fate, Reasons, Reused};
 pub(super) use self::plan::plan;
-pub use self::settings::{note_packaged, similar_setting};
+pub use self::settings::{may_be_rustup, note_packaged, similar_setting};
 pub(super) use self::start::{is_ready, start};
 use self::upstream::Verbosity;
 
@@ -117,6 +117,8 @@ struct Inner {
     /// Units that another process builds, or did.
     waits: HashMap<Unit, start::Wait>,
     compiled: usize,
+    /// Units that the project's target directory has.
+    fresh: HashSet<Unit>,
     /// Why units were compiled, if that is to be told.
     causes: OnceCell<explain::Causes>,
     /// Whether vendored packages were checked, which is done if anything is compiled.
@@ -530,6 +532,15 @@ impl ArtifactRoots {
         }
     }
 
+    /// Notes whether there is anything to do for `unit`. All units are, before the first one is compiled.
+    pub fn note_prepared(&self, unit: &Unit, freshness: &Freshness) {
+        if let Some(inner) = &self.0
+            && freshness.is_fresh()
+        {
+            inner.borrow_mut().fresh.insert(unit.clone());
+        }
+    }
+
     /// Notes that the job of `unit` was started.
     pub fn note_started(&self, unit: &Unit, is_fresh: bool) {
         if let Some(inner) = &self.0
@@ -570,7 +581,7 @@ impl ArtifactRoots {
             }
             None if freshness.is_dirty() => {
                 let causes = || explain::Causes::of(&inner, build_runner);
-                match inner.causes.get_or_init(causes).tell(unit) {
+                match inner.causes.get_or_init(causes).tell(unit, &inner.fresh) {
                     Some(why) => shell.status("Missed", why),
                     None => Ok(()),
                 }

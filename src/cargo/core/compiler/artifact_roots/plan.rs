@@ -60,6 +60,7 @@ pub(in crate::core::compiler) fn plan(build_runner: &mut BuildRunner<'_, '_>) ->
         warned: HashSet::new(),
         waits: HashMap::new(),
         compiled: 0,
+        fresh: HashSet::new(),
         causes: OnceCell::new(),
         has_verified: Cell::new(false),
     };

@@ -1,6 +1,7 @@
 //! The settings: which roots there are.
 
 use std::collections::HashSet;
+use std::env::consts::EXE_EXTENSION;
 use std::path::{Path, PathBuf};
 use std::sync::RwLock;
 
@@ -45,6 +46,24 @@ pub fn similar_setting(table: &ConfigKey, key: &str) -> String {
         key => key.to_owned(),
     };
     closest_msg(&key, KEYS.iter(), |key| key, "config key")
+}
+
+/// Whether `rustc`, as it is started, may be one of rustup's proxies: then it is another compiler at another time, and what it
+/// says of itself can't be kept. Upstream knows the one in Cargo's home, if it is named with its path, and takes the wrong compiler
+/// for the right one with all others. Without our settings that is what happens, and `false`.
+pub fn may_be_rustup(gctx: &GlobalContext, rustc: &Path) -> bool {
+    let is_present = gctx
+        .build_config()
+        .is_ok_and(|config| config.search_path.is_some() || config.deps_target_dir.is_some())
+        || gctx.get_env_os(SEARCH_PATH_ENV).is_some();
+    let is_proxy = || {
+        let proxy = paths::resolve_executable(rustc).ok()?;
+        let rustup = (proxy.with_file_name("rustup")).with_extension(EXE_EXTENSION);
+        // A link of either kind, or a copy.
+        let [proxy, rustup] = [proxy, rustup].map(|path| path.metadata().ok());
+        Some(proxy?.len() == rustup?.len())
+    };
+    is_present && is_proxy().unwrap_or_default()
 }
 
 /// Variables that are much like one of ours, and what was meant.
