@@ -160,6 +160,9 @@ fn missed_lines() {
             "{names}: {place} has them with no rustflags, wanted rustflags `--cfg it`"
         )]
     );
+    let expected = format!("{names}: {place} has them with another value of `READ` in `[env]`");
+    let with_env = |cargo: Cargo| cargo.arg("--config").arg("env.READ = 'it'");
+    assert_eq!(all(with_env), [expected]);
     let expected =
         format!("{names}: {place} has them compiled for the host, wanted for `--target`");
     let found = all(|cargo| cargo.env("CARGO_BUILD_TARGET", rustc_host()));
@@ -322,9 +325,21 @@ help: what to do about each reason is in cargo-roots(7)
         .plain()
         .roots([&root])
         .run();
-    let messages: Vec<Value> = (report.stdout.lines())
+    let mut messages: Vec<Value> = (report.stdout.lines())
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
+    let summary = messages.pop().unwrap();
+    let update = json!({ "package": "high", "from": "1.1.0", "to": "1.0.0", "units": 2 });
+    assert_eq!(
+        summary,
+        json!({
+            "reason": "reuse-summary",
+            "roots": [{ "path": root, "reused": 3 }],
+            "compiled": 3,
+            "not_shareable": 1,
+            "updates": [update],
+        })
+    );
     let of = |name: &str| {
         let is_it = |it: &&Value| it["target"]["name"] == name;
         messages.iter().find(is_it).unwrap()

@@ -3,7 +3,7 @@
 //! An option of the commands that build, and not a command of its own: the answer depends on all of
 //! their other options. It is not in their help, which is to be that of stock Cargo.
 
-use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::bail;
@@ -11,7 +11,7 @@ use cargo_util_schemas::core::PackageIdSpec;
 use itertools::Itertools as _;
 use serde::Serialize;
 
-use super::explain::{Causes, is_missing};
+use super::explain::{Causes, Update, is_missing};
 use super::fate::Fate;
 use super::plan::topological_order;
 use super::{Inner, State, describe, settings};
@@ -84,7 +84,48 @@ impl Message for UnitReuse<'_> {
     }
 }
 
+#[derive(Serialize)]
+struct ReuseSummary<'a> {
+    roots: Vec<RootSummary<'a>>,
+    compiled: usize,
+    not_shareable: usize,
+    updates: Vec<Update<'a>>,
+}
+
+#[derive(Serialize)]
+struct RootSummary<'a> {
+    path: &'a Path,
+    reused: usize,
+}
+
+impl Message for ReuseSummary<'_> {
+    fn reason(&self) -> &str {
+        "reuse-summary"
+    }
+}
+
 impl Answer<'_> {
+    fn summary(&self) -> ReuseSummary<'_> {
+        let mut reused = vec![0; self.inner.sources.len()];
+        for entry in self.inner.entries.values() {
+            if let State::Reused { root, .. } = entry.state {
+                reused[root] += 1;
+            }
+        }
+        let missing = self.inner.order.iter();
+        ReuseSummary {
+            roots: (self.inner.sources.iter().zip(reused))
+                .map(|(source, reused)| RootSummary {
+                    path: source.path(),
+                    reused,
+                })
+                .collect(),
+            compiled: missing.filter(|unit| is_missing(self.inner, unit)).count(),
+            not_shareable: self.order.len() - self.inner.entries.len(),
+            updates: self.causes.updates(),
+        }
+    }
+
     fn print_json(&self, build_runner: &BuildRunner<'_, '_>) {
         for unit in &self.order {
             let message = UnitReuse {
@@ -95,6 +136,8 @@ impl Answer<'_> {
             };
             drop_println!(build_runner.bcx.gctx, "{}", message.to_json_string());
         }
+        let message = self.summary().to_json_string();
+        drop_println!(build_runner.bcx.gctx, "{message}");
     }
 
     fn print(&self, build_runner: &BuildRunner<'_, '_>) {
@@ -124,36 +167,29 @@ impl Answer<'_> {
         }
 
         drop_println!(gctx);
-        let mut by_root = BTreeMap::<usize, usize>::new();
-        for entry in self.inner.entries.values() {
-            if let State::Reused { root, .. } = entry.state {
-                *by_root.entry(root).or_default() += 1;
-            }
+        let summary = self.summary();
+        for RootSummary { path, reused } in &summary.roots {
+            drop_println!(gctx, "{} reused from {}", units(*reused), path.display());
         }
-        for (number, source) in self.inner.sources.iter().enumerate() {
-            let count = by_root.get(&number).copied().unwrap_or_default();
-            let root = source.path().display();
-            drop_println!(gctx, "{} reused from {root}", units(count));
-        }
-        let missing = (self.inner.order.iter())
-            .filter(|unit| is_missing(self.inner, unit))
-            .count();
-        if missing > 0 {
+        if summary.compiled > 0 {
             drop_println!(
                 gctx,
                 "{} to compile that could be in a root",
-                units(missing)
+                units(summary.compiled)
             );
         }
         for line in self.causes.lines() {
             drop_println!(gctx, "  {line}");
         }
-        let others = self.order.len() - self.inner.entries.len();
-        if others > 0 {
-            drop_println!(gctx, "{} to compile that can't be", units(others));
+        if summary.not_shareable > 0 {
+            drop_println!(
+                gctx,
+                "{} to compile that can't be",
+                units(summary.not_shareable)
+            );
         }
-        for help in self.causes.help() {
-            drop_println!(gctx, "{HELP}help{HELP:#}: {help}");
+        for update in &summary.updates {
+            drop_println!(gctx, "{HELP}help{HELP:#}: {update}");
         }
         if self.causes.have_others() {
             drop_println!(

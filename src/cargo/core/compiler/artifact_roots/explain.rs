@@ -5,11 +5,13 @@
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::fmt;
 use std::ops::Deref;
 use std::rc::Rc;
 
 use itertools::Itertools as _;
 use semver::Version;
+use serde::Serialize;
 use unit_store::{Difference, KeyBuilder, Keys, Observed, Root, World};
 
 use super::plan::directory_name;
@@ -169,42 +171,62 @@ impl Causes {
         (&self.lines[*cause].reason, first.as_ref())
     }
 
-    /// Whether there is something of which [`Causes::help`] doesn't know.
+    /// Whether there is something of which [`Causes::updates`] doesn't know.
     pub fn have_others(&self) -> bool {
         self.lines.iter().any(|line| line.hints.is_empty())
     }
 
     /// What to do to have more hits.
-    pub fn help(&self) -> Vec<String> {
+    pub fn updates(&self) -> Vec<Update<'_>> {
         let mut misses = BTreeMap::<&Hint, usize>::new();
         for line in &self.lines {
             for hint in &line.hints {
                 *misses.entry(hint).or_default() += line.units.len() + line.dependents.len();
             }
         }
+        let misses = misses.into_iter();
         misses
-            .into_iter()
-            .map(|(hint, count)| {
-                let Hint {
-                    package,
-                    wanted,
-                    found,
-                } = hint;
-                let units = if count == 1 {
-                    "unit misses"
-                } else {
-                    "units miss"
-                };
-                let older = match found < wanted {
-                    true => ", which is older in a root",
-                    false => "",
-                };
-                format!(
-                    "{count} {units} because of the version of {package}{older}: \
-                     cargo update {package}@{wanted} --precise {found}"
-                )
+            .map(|(hint, units)| Update {
+                package: &hint.package,
+                from: &hint.wanted,
+                to: &hint.found,
+                units,
             })
             .collect()
+    }
+}
+
+/// Another version of a package, with which units would be found.
+#[derive(Serialize)]
+pub(super) struct Update<'a> {
+    package: &'a str,
+    from: &'a Version,
+    to: &'a Version,
+    /// How many are compiled for no other reason.
+    units: usize,
+}
+
+impl fmt::Display for Update<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            package,
+            from,
+            to,
+            units,
+        } = self;
+        let miss = match units {
+            1 => "unit misses",
+            _ => "units miss",
+        };
+        let older = match to < from {
+            true => ", which is older in a root",
+            false => "",
+        };
+        write!(
+            f,
+            "{units} {miss} because of the version of {package}{older}: \
+             cargo update {package}@{from} --precise {to}"
+        )
     }
 }
 
@@ -750,6 +772,20 @@ fn say(difference: &Difference) -> String {
     if LISTS.contains(&name) {
         let list = |values: &[String]| format!("[{}]", values.iter().skip(1).join(", "));
         return format!("with {name} {}, wanted {}", list(found), list(wanted));
+    }
+    if name == "env" {
+        // A line for each, with a digest.
+        let [found, wanted] = [found, wanted].map(|values| values.join("\n"));
+        let [found, wanted] = [&found, &wanted].map(|it| it.lines().collect::<BTreeSet<_>>());
+        let names = (found.symmetric_difference(&wanted))
+            .filter_map(|line| line.split_once('='))
+            .map(|(name, _)| format!("`{name}`"))
+            .dedup()
+            .collect_vec();
+        return match names.as_slice() {
+            [name] => format!("with another value of {name} in `[env]`"),
+            _ => format!("with other values of {} in `[env]`", names.join(", ")),
+        };
     }
     if OPAQUE.contains(&name) {
         return format!("with another `{name}`");
