@@ -225,10 +225,14 @@ fn rustc_of_rustup() {
     fs::create_dir(&bin).unwrap();
     fs::rename(rustup, bin.join("rustup")).unwrap();
     std::os::unix::fs::symlink("rustup", bin.join("rustc")).unwrap();
+    // A link to that one, as others have it in a directory of their own.
+    let elsewhere = dir("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    std::os::unix::fs::symlink(bin.join("rustc"), elsewhere.join("rustc")).unwrap();
 
     let app = app("app", CHAIN, CHAIN_MAIN);
     let path = std::env::var("PATH").unwrap();
-    let path = format!("{}:{path}", bin.display());
+    let path = format!("{}:{path}", elsewhere.display());
     for (name, compiler) in names.into_iter().zip(compilers) {
         fs::remove_file(&default).ok();
         std::os::unix::fs::symlink(compiler, &default).unwrap();

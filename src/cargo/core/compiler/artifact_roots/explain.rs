@@ -471,10 +471,8 @@ fn why_not_this(
             .sorted()
             .dedup()
             .collect_vec();
-        match variables.as_slice() {
-            [] => {}
-            [name] => return Some(format!("with another value of {name}")),
-            _ => return Some(format!("with other values of {}", variables.join(", "))),
+        if !variables.is_empty() {
+            return Some(say_variables(&variables));
         }
         Some(match changed.next() {
             Some(Observed::Env { name, .. }) => format!("with another value of `{name}`"),
@@ -753,6 +751,14 @@ fn value(values: &[String]) -> String {
     }
 }
 
+/// Says which variables differ.
+fn say_variables(names: &[String]) -> String {
+    match names {
+        [name] => format!("with another value of {name}"),
+        _ => format!("with other values of {}", names.join(", ")),
+    }
+}
+
 /// Says in what a field differs.
 fn say(difference: &Difference) -> String {
     let Difference {
@@ -782,10 +788,7 @@ fn say(difference: &Difference) -> String {
             .map(|(name, _)| format!("`{name}`"))
             .dedup()
             .collect_vec();
-        return match names.as_slice() {
-            [name] => format!("with another value of {name} in `[env]`"),
-            _ => format!("with other values of {} in `[env]`", names.join(", ")),
-        };
+        return format!("{} in `[env]`", say_variables(&names));
     }
     if OPAQUE.contains(&name) {
         return format!("with another `{name}`");

@@ -117,7 +117,7 @@ struct Inner {
     /// Units that another process builds, or did.
     waits: HashMap<Unit, start::Wait>,
     compiled: usize,
-    /// Units that the project's target directory has.
+    /// Units that no root has, and the project's target directory does.
     fresh: HashSet<Unit>,
     /// Why units were compiled, if that is to be told.
     causes: OnceCell<explain::Causes>,
@@ -532,12 +532,13 @@ impl ArtifactRoots {
         }
     }
 
-    /// Notes whether there is anything to do for `unit`. All units are, before the first one is compiled.
+    /// Notes whether `unit` is to be compiled, before any unit is.
     pub fn note_prepared(&self, unit: &Unit, freshness: &Freshness) {
-        if let Some(inner) = &self.0
-            && freshness.is_fresh()
-        {
-            inner.borrow_mut().fresh.insert(unit.clone());
+        let Some(inner) = &self.0 else { return };
+        let mut inner = inner.borrow_mut();
+        let entry = inner.entries.get(unit);
+        if freshness.is_fresh() && entry.is_some_and(|it| matches!(it.state, State::Local)) {
+            inner.fresh.insert(unit.clone());
         }
     }
 

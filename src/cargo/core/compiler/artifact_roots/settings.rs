@@ -57,7 +57,8 @@ pub fn may_be_rustup(gctx: &GlobalContext, rustc: &Path) -> bool {
         .is_ok_and(|config| config.search_path.is_some() || config.deps_target_dir.is_some())
         || gctx.get_env_os(SEARCH_PATH_ENV).is_some();
     let is_proxy = || {
-        let proxy = paths::resolve_executable(rustc).ok()?;
+        // Which may be a link to a proxy.
+        let proxy = try_canonicalize(paths::resolve_executable(rustc).ok()?).ok()?;
         let rustup = (proxy.with_file_name("rustup")).with_extension(EXE_EXTENSION);
         // A link of either kind, or a copy.
         let [proxy, rustup] = [proxy, rustup].map(|path| path.metadata().ok());
