@@ -30,11 +30,7 @@ pub(super) fn write(repo: &Repo, results: &Results) -> Result<()> {
             let file = format!("benchmark-{}.svg", name_of(&case));
             let plot = plot(results, &case);
             shell::write_if_changed(&repo.root().join("docs").join(&file), &plot)?;
-            writeln!(
-                text,
-                "![{} {}: {}]({file})\n",
-                case.workload, case.profile, case.scenario
-            )?;
+            writeln!(text, "![{case}]({file})\n")?;
         }
     }
     text += &tables(results);
@@ -51,6 +47,9 @@ pub(super) fn tables(results: &Results) -> String {
             "## {} ({}): {}\n\n",
             case.workload, case.profile, case.scenario
         );
+        if (results.samples.iter()).all(|sample| !case.has(sample) || !sample.is_root) {
+            text += "Built by an unprivileged user.\n\n";
+        }
         text += &table(results, &case);
         text.push('\n');
     }

@@ -1,5 +1,6 @@
 //! What was measured, as it is kept and as it is compared.
 
+use std::fmt;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -80,13 +81,14 @@ impl Machine {
         };
         let memory = field("/proc/meminfo", "MemTotal")
             .and_then(|text| text.strip_suffix("kB")?.trim().parse::<u64>().ok());
-        let file_system = (Command::new("stat").args(["-f", "-c", "%T"]).arg(dir)).read();
+        let file_system = (Command::new("df").args(["--output=fstype"]).arg(dir)).read();
         Self {
             system: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
             processor: field("/proc/cpuinfo", "model name").unwrap_or_else(|| "unknown".to_owned()),
             cores: std::thread::available_parallelism().map_or(1, Into::into),
             memory: memory.map(|kibibytes| kibibytes * 1024),
-            file_system: file_system.ok().map(|name| name.trim().to_owned()),
+            file_system: (file_system.ok())
+                .and_then(|table| Some(table.lines().last()?.trim().to_owned())),
         }
     }
 }
@@ -116,6 +118,15 @@ pub(crate) struct Sample {
     pub(crate) bytes: u64,
     /// What is kept outside of the project, in bytes.
     pub(crate) cache: u64,
+    /// Whether the user was one who may do all that the system allows.
+    #[serde(default)]
+    pub(crate) is_root: bool,
+}
+
+/// Whether this is the user who may do all that the system allows. On Windows nobody is.
+pub(crate) fn is_root() -> bool {
+    let user = Command::new("id").arg("-u").read();
+    user.is_ok_and(|user| user.trim() == "0")
 }
 
 /// The middle of some values, the least and the greatest.
@@ -159,11 +170,17 @@ impl Results {
         }
         let is_new = |name: &str| newer.versions.iter().any(|(newer, _)| newer == name);
         self.versions.retain(|(name, _)| !is_new(name));
+        let is_there = |line: &str| {
+            let of_case = |case: &Case| line.starts_with(&format!("{case}:"));
+            let of_version = |(name, _): &(String, _)| line.starts_with(&format!("{name}:"));
+            cases.iter().any(of_case) || newer.versions.iter().any(of_version)
+        };
+        (self.missing).retain(|line| !is_there(line) && !newer.missing.contains(line));
+        self.missing.extend(newer.missing);
         self.versions.extend(newer.versions);
         Self {
             date: newer.date,
             machine: newer.machine,
-            missing: newer.missing,
             ..self
         }
     }
@@ -216,6 +233,12 @@ pub(crate) struct Case {
     pub(crate) workload: String,
     pub(crate) profile: String,
     pub(crate) scenario: String,
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}: {}", self.workload, self.profile, self.scenario)
+    }
 }
 
 impl Case {

@@ -13,7 +13,7 @@ use clap::ValueEnum;
 
 use super::contender::{Camp, Contender, Tools};
 use super::measure::{self, Usage};
-use super::results::Sample;
+use super::results::{self, Case, Sample};
 use super::workload::Workload;
 use crate::repo::Repo;
 use crate::sample;
@@ -96,6 +96,8 @@ pub(crate) struct Course<'a> {
     total: Option<usize>,
     /// How many rounds there were, so that no two have the same code.
     rounds: usize,
+    /// Whether the user may do all that the system allows.
+    is_root: bool,
     pub(crate) samples: Vec<Sample>,
     /// What could not be measured, and why.
     pub(crate) missing: Vec<String>,
@@ -133,6 +135,7 @@ impl<'a> Course<'a> {
             camps,
             total: None,
             rounds: 0,
+            is_root: results::is_root(),
             samples: Vec::new(),
             missing: Vec::new(),
         })
@@ -197,7 +200,7 @@ impl<'a> Course<'a> {
         }
         for round in 1..=rounds {
             self.rounds += 1;
-            let title = format!("{} {}: {scenario}", self.workload, self.profile());
+            let title = self.case(scenario);
             shell::status("Measuring", format!("{title}, round {round} of {rounds}"));
             let count = camps.len();
             for turn in 0..count {
@@ -212,8 +215,16 @@ impl<'a> Course<'a> {
         Ok(())
     }
 
+    fn case(&self, scenario: Scenario) -> Case {
+        Case {
+            workload: self.workload.to_string(),
+            profile: self.profile().to_owned(),
+            scenario: scenario.to_string(),
+        }
+    }
+
     fn miss(&mut self, scenario: Scenario, why: &str) {
-        let line = format!("{} {}: {scenario}: {why}", self.workload, self.profile());
+        let line = format!("{}: {why}", self.case(scenario));
         shell::warn(&line);
         self.missing.push(line);
     }
@@ -301,6 +312,7 @@ impl<'a> Course<'a> {
             files,
             bytes,
             cache: Listing::of(&camp.cache)?.beyond(&Listing::default()).1,
+            is_root: self.is_root,
         });
         Ok(())
     }
