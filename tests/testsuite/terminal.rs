@@ -165,7 +165,7 @@ fn links() {
     };
     assert_ui().eq(
         visible(&build("true")),
-        str!["2 units reused from ^]8;;file://[..][ROOT]/root^/[ROOT]/root^]8;;^/, 1 compiled"],
+        str!["2 units reused from ^]8;;file://[..][ROOT]/root[..]^/[ROOT]/root^]8;;^/, 1 compiled"],
     );
     assert!(!build("false").contains('\u{1b}'));
 }
