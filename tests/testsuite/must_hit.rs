@@ -740,3 +740,25 @@ fn unrelated_change_of_the_lock_file() {
     report.assert_compiled(&["app bin"]);
     assert_eq!(report.reused_from(&root), CHAIN_UNITS);
 }
+
+/// What rustc says of a target with `RUSTC_BOOTSTRAP` is not what it says without, and Cargo keeps one answer for both.
+#[cargo_test]
+fn after_a_build_with_bootstrap() {
+    let root = chain_root("root");
+    let app = app("app", CHAIN, CHAIN_MAIN);
+    let builds: [fn(Cargo, &Path) -> Cargo; 2] =
+        [|cargo, _| cargo, |cargo, root| cargo.roots([root])];
+    for set in builds {
+        let with = app.cargo("build").env("RUSTC_BOOTSTRAP", "1");
+        set(with, &root).run();
+        let report = app.cargo("build").roots([&root]).run();
+        report.assert_compiled(&["app bin"]);
+        app.forget();
+    }
+    let filled = dir("filled");
+    let filler = self::app("filler", CHAIN, CHAIN_MAIN);
+    filler.cargo("check").env("RUSTC_BOOTSTRAP", "1").run();
+    filler.cargo("build").deps_dir(&filled).run();
+    let report = app.cargo("build").roots([&filled]).run();
+    report.assert_compiled(&["app bin"]);
+}

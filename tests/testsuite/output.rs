@@ -5,7 +5,7 @@ use std::path::Path;
 
 use cargo_test_support::compare::assert_ui;
 use cargo_test_support::registry::Package;
-use cargo_test_support::{prelude::*, rustc_host, str};
+use cargo_test_support::{git, prelude::*, rustc_host, str};
 use serde_json::{Value, json};
 
 use crate::utils::cargo::Cargo;
@@ -167,9 +167,10 @@ fn missed_lines() {
         format!("{names}: {place} has them compiled for the host, wanted for `--target`");
     let found = all(|cargo| cargo.env("CARGO_BUILD_TARGET", rustc_host()));
     assert!(found.contains(&expected), "{found:?}");
-    let expected = format!("{names}: {place} has them with another `lto`");
+    let expected = format!("{names}: {place} has them with lto = false, wanted lto = fat");
     let found = all(|cargo| cargo.env("CARGO_PROFILE_DEV_LTO", "fat"));
-    assert!(found.contains(&expected), "{found:?}");
+    let is_said = |found: &[String], line: &str| found.iter().any(|it| it.starts_with(line));
+    assert!(is_said(&found, &expected), "{found:?}");
     let expected = format!("{names}: {place} has them with opt-level = 0, wanted opt-level = 2");
     let found = all(|cargo| cargo.env("CARGO_PROFILE_DEV_OPT_LEVEL", "2"));
     assert!(found.contains(&expected), "{found:?}");
@@ -178,6 +179,16 @@ fn missed_lines() {
     let report = app.cargo("build -v --release").plain().roots([&root]).run();
     let expected = format!("{names}: {place} has them in profile dev, wanted release");
     assert_eq!(missed(&report.stderr), [expected]);
+    // Whatever the profile is called.
+    let is_checked = |cargo: Cargo| cargo.env("CARGO_PROFILE_DEV_DEBUG_ASSERTIONS", "false");
+    let found = all(is_checked);
+    let expected = format!(
+        "{names}: {place} has them with debug-assertions = true, wanted debug-assertions = false"
+    );
+    assert!(is_said(&found, &expected), "{found:?}");
+    let expected = format!("{names}: {place} has them with another value of `RUSTC_BOOTSTRAP`");
+    let found = all(|cargo| cargo.env("RUSTC_BOOTSTRAP", "1"));
+    assert!(is_said(&found, &expected), "{found:?}");
     let report = app.cargo("check -v").plain().roots([&root]).run();
     let expected = format!("{names}: {place} has them for `cargo build`, wanted for `cargo check`");
     assert_eq!(missed(&report.stderr), [expected]);
@@ -203,6 +214,161 @@ fn missed_lines_of_other_versions() {
             format!("high v1.1.0: {place} has high v1.0.0"),
             format!("pinned v1.0.0: {place} has it made against low v1.0.0, wanted low v1.5.0"),
         ]
+    );
+}
+
+/// What a build was made with that is not as it was, all at once, and of several builds that which is most like it.
+#[cargo_test]
+fn missed_lines_of_observed_inputs() {
+    let [first, second] = ["first", "second"].map(|name| dir(name).with_extension("txt"));
+    let script = format!(
+        r#"println!("cargo::rerun-if-env-changed=STATIC");
+        if std::env::var_os("STATIC").is_none() {{
+            println!("cargo::rerun-if-env-changed=DYNAMIC");
+            println!("cargo::rerun-if-changed={}");
+            println!("cargo::rerun-if-changed={}");
+        }}"#,
+        first.display(),
+        second.display()
+    );
+    scripted("low", &script, "").publish();
+    package("placed")
+        .file(
+            "src/lib.rs",
+            "pub const DIR: &str = env!(\"CARGO_MANIFEST_DIR\");",
+        )
+        .publish();
+    for file in [&first, &second] {
+        fs::write(file, "1").unwrap();
+    }
+    let root = dir("root");
+    let filler = app("filler", "low = '1.0'\nplaced = '1.0'", "fn main() {}");
+    filler.cargo("build").deps_dir(&root).run();
+    let filled = filler.cargo("build").deps_dir(&root).env("STATIC", "1");
+    filled.run();
+    let place = root.display();
+    let all = |set: fn(Cargo) -> Cargo| missed_by(&root, "low = '1.0'", set);
+    let it = format!("low v1.0.0 (build script run): {place} has it");
+    let rest = "; and 1 unit that depends on it";
+    // And not that `STATIC` isn't set, which nobody did.
+    let expected = format!("{it} with another value of `DYNAMIC`{rest}");
+    assert_eq!(all(|cargo| cargo.env("DYNAMIC", "1")), [expected]);
+    for file in [&first, &second] {
+        fs::write(file, "2").unwrap();
+    }
+    let expected = format!(
+        "{it} with another value of `DYNAMIC`; with other contents of `{}`, `{}`{rest}",
+        first.display(),
+        second.display()
+    );
+    // The other one is nearer by number.
+    for unit in units_of(&root, "low-1.0.0") {
+        let record = fs::read_to_string(unit.join("unit.json")).unwrap();
+        if record.contains("STATIC") && !record.contains("DYNAMIC") {
+            fs::remove_dir_all(unit).unwrap();
+        }
+    }
+    let found = all(|cargo| cargo.env("DYNAMIC", "1"));
+    assert_eq!(found, [expected]);
+
+    let home = dir("moved-home");
+    let cargo_home = cargo_test_support::paths::cargo_home();
+    cp(&cargo_home, &home);
+    let app = app("app", "placed = '1.0'", "fn main() {}");
+    let cargo = app.cargo("build -v").plain().env("CARGO_HOME", &home);
+    let report = cargo.roots([&root]).run();
+    let expected = format!(
+        "placed v1.0.0: {place} has it with the path of its package in it, which was elsewhere"
+    );
+    assert_eq!(missed(&report.stderr), [expected]);
+}
+
+/// What only build scripts use has no debug info.
+#[cargo_test]
+fn missed_lines_of_build_dependencies() {
+    let root = chain_root("root");
+    let app = app("app", "", "fn main() {}");
+    let dependencies = format!("[build-dependencies]\n{CHAIN}");
+    app.change_file("Cargo.toml", &manifest("app", "", &dependencies));
+    app.change_file("build.rs", "fn main() {}");
+    let report = app.cargo("build -v").plain().roots([&root]).run();
+    assert_eq!(
+        missed(&report.stderr),
+        [format!(
+            "leaf v1.0.0, mid v1.0.0: {} has them with debug = 2, wanted debug = 0; \
+             only build scripts and proc macros use it here",
+            root.display()
+        )]
+    );
+}
+
+/// What can't be in a root, as something below it is changed here.
+#[cargo_test]
+fn missed_lines_above_a_patch() {
+    let root = chain_root("root");
+    package("top").dep("mid", "1.0").publish();
+    let patch = "[patch.crates-io]\nleaf = { path = 'leaf' }";
+    let app = app("app", "", "fn main() {}");
+    app.change_file("Cargo.toml", &manifest("app", "top = '1.0'", patch));
+    app.change_file(
+        "leaf/Cargo.toml",
+        &manifest("leaf", "", "").replace("0.1.0", "1.0.0"),
+    );
+    app.change_file("leaf/src/lib.rs", "pub fn leaf() -> u32 { 1 }");
+    let said = "mid v1.0.0, top v1.0.0: can't be in a root, as they depend on leaf v1.0.0: a path dependency";
+    let build = || app.cargo("build -v").plain().roots([&root]).run();
+    assert_eq!(missed(&build().stderr), [said]);
+    assert_eq!(missed(&build().stderr), [] as [&str; 0]);
+    let report = app
+        .cargo("build --explain-reuse")
+        .plain()
+        .roots([&root])
+        .run();
+    assert!(
+        sum(&report).ends_with(&format!("4 units to compile that can't be\n  {said}\n")),
+        "{report}"
+    );
+}
+
+/// Sources that are not the same.
+#[cargo_test]
+fn missed_lines_of_other_sources() {
+    let (package, repository) = git::new_repo("bare", |project| {
+        project
+            .file("Cargo.toml", &manifest("bare", "", ""))
+            .file("src/lib.rs", "")
+    });
+    let revision = || repository.head().unwrap().target().unwrap().to_string();
+    let url = package.url();
+    let first = revision();
+    let by = |reference: &str, revision: &str| {
+        format!("bare = {{ git = '{url}', {reference} = '{revision}' }}")
+    };
+    git::tag(&repository, "one");
+    let root = dir("root");
+    let filler = app("filler", &by("tag", "one"), "fn main() {}");
+    filler.cargo("build").deps_dir(&root).run();
+    let place = root.display();
+    assert_eq!(
+        missed_by(&root, &by("rev", &first), |cargo| cargo),
+        [format!(
+            "bare v0.1.0: {place} has it from `git+{url}?tag=one`, wanted from `git+{url}?rev={first}`"
+        )]
+    );
+    let branched = format!("bare = {{ git = '{url}' }}");
+    let filler = app("branched", &branched, "fn main() {}");
+    filler.cargo("build").deps_dir(&root).run();
+    package.change_file("src/lib.rs", "// More.");
+    git::add(&repository);
+    git::commit(&repository);
+    let second = revision();
+    assert_eq!(
+        missed_by(&root, &branched, |cargo| cargo),
+        [format!(
+            "bare v0.1.0: {place} has it of revision {}, wanted {}",
+            &first[..8],
+            &second[..8]
+        )]
     );
 }
 
@@ -460,6 +626,63 @@ help: what to do about each reason is in cargo-roots(7)
     let app = app_of("=1.1.0");
     let report = explained(&app);
     assert!(!report.stdout.contains("cargo update"), "{report}");
+}
+
+/// A package may be pinned by one that isn't compiled against it, as serde's are.
+#[cargo_test]
+fn explained_without_help_that_would_not_work() {
+    for version in ["1.0.0", "1.1.0"] {
+        let exactly = format!("={version}");
+        Package::new("derive", version).publish();
+        Package::new("core", version)
+            .target_dep("derive", &exactly, "cfg(any())")
+            .publish();
+        Package::new("both", version)
+            .dep("core", &exactly)
+            .dep("derive", "1")
+            .publish();
+    }
+    let root = dir("root");
+    let dependencies = "both = '=1.0.0'\nderive = '=1.0.0'";
+    let filler = app("filler", dependencies, "fn main() {}");
+    filler.cargo("build").deps_dir(&root).run();
+    let app = app("app", "both = '1'", "fn main() {}");
+    let explain = || {
+        app.cargo("build --explain-reuse")
+            .plain()
+            .roots([&root])
+            .run()
+    };
+    let report = explain();
+    let help: Vec<_> = (report.stdout.lines())
+        .filter_map(|line| line.split_once("cargo update "))
+        .map(|(_, help)| help)
+        .collect();
+    assert_eq!(help, ["both@1.1.0 --precise 1.0.0"], "{report}");
+    app.cargo(&format!("update {}", help[0])).run();
+    let report = explain();
+    assert!(!report.stdout.contains("cargo update core"), "{report}");
+}
+
+/// Documentation tests are no units to be compiled.
+#[cargo_test]
+fn explained_without_documentation_tests() {
+    let root = chain_root("root");
+    let app = app("app", CHAIN, CHAIN_MAIN);
+    app.change_file("src/lib.rs", "");
+    let report = app
+        .cargo("test --explain-reuse")
+        .plain()
+        .roots([&root])
+        .run();
+    assert_eq!(report.stdout.matches("(lib test)").count(), 1, "{report}");
+    let built = app.cargo("test --no-run").plain().roots([&root]).run();
+    let (reused, compiled) = closing(&built.stderr).unwrap();
+    let said = format!(
+        "{reused} units reused from {}\n{compiled} units to compile that can't be",
+        root.display()
+    );
+    assert!(sum(&report).contains(&said), "{report}\n{built}");
 }
 
 /// What is there and can't be used.

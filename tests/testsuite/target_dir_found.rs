@@ -792,7 +792,9 @@ fn missed_in_a_target_dir() {
         missed.sort();
         let place = root.display();
         let expected = [
-            format!("a v1.0.0, over v1.0.0: {place} has no build of them that fits"),
+            format!(
+                "a v1.0.0: {place} has no build of it that can be taken; and 1 unit that depends on it"
+            ),
             "stranger v1.0.0: no root has this package".to_owned(),
         ];
         assert_eq!(missed, expected, "{report}");

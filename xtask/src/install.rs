@@ -4,6 +4,7 @@
 //! bin/cargo
 //! share/bash-completion/completions/cargo
 //! share/doc/cargo-roots/LICENSE-{APACHE,MIT,THIRD-PARTY}
+//! share/doc/cargo-roots/security.md
 //! share/man/man1/cargo*.1
 //! share/man/man7/cargo-roots.7
 //! share/zsh/site-functions/_cargo
@@ -33,6 +34,9 @@ const FILES: &[(&str, &str)] = &[
     ),
 ];
 
+/// Those of our documents to which the manual page refers.
+const DOCUMENTS: &[&str] = &["security.md"];
+
 /// Where the upstream crate has its man pages.
 const MAN: &str = "src/etc/man";
 
@@ -55,6 +59,10 @@ pub(crate) fn run(repo: &Repo, prefix: &Path) -> Result<()> {
         shell::copy_atomically(&tree.join(MAN).join(&page), &to)?;
     }
     shell::write_if_changed(&prefix.join(manual::PAGE), &manual::page(repo)?)?;
+    for document in DOCUMENTS {
+        let to = prefix.join(manual::DOCUMENTS).join(document);
+        shell::copy_atomically(&repo.root().join("docs").join(document), &to)?;
+    }
     shell::status("Installed", prefix.join("bin").join(name).display());
     Ok(())
 }

@@ -12,6 +12,9 @@ use crate::shell;
 /// Where the page goes, below a prefix.
 pub(crate) const PAGE: &str = "share/man/man7/cargo-roots.7";
 
+/// Where documents go that the page refers to, below a prefix.
+pub(crate) const DOCUMENTS: &str = "share/doc/cargo-roots";
+
 /// What the page is made of.
 const SOURCE: &str = "docs/settings.md";
 
@@ -51,10 +54,12 @@ impl Line {
 fn render(markdown: &str) -> Result<String> {
     let mut roff = Roff::new();
     roff.control("TH", ["CARGO-ROOTS", "7"]);
+    // Names of settings and addresses are long, and no line is to be stretched for them.
+    roff.control("ad", ["l"]);
     roff.control("SH", ["NAME"]).text([roman(NAME)]);
     let mut line = Line::default();
     let mut links = Vec::new();
-    let mut is_in_head = false;
+    let mut document = None;
     let mut is_in_item = false;
     for event in Parser::new_ext(markdown, Options::ENABLE_TABLES) {
         match event {
@@ -104,18 +109,18 @@ fn render(markdown: &str) -> Result<String> {
             Event::Start(Tag::Table(columns)) => {
                 ensure!(columns.len() == 2, "expected tables of two columns");
             }
-            Event::Start(Tag::TableHead) => is_in_head = true,
-            Event::End(TagEnd::TableHead) => is_in_head = false,
+            // What its rows are about, in italics.
+            Event::Start(Tag::TableHead) => {
+                roff.control("TP", []);
+                line.is_italic += 1;
+            }
+            Event::End(TagEnd::TableHead) => line.is_italic -= 1,
             Event::Start(Tag::TableRow) => {
                 roff.control("TP", []);
             }
             Event::Start(Tag::TableCell) => {}
             Event::End(TagEnd::TableCell) => {
-                let cell = line.take();
-                // The words of the head make sense only above columns.
-                if !is_in_head {
-                    roff.text(cell);
-                }
+                roff.text(line.take());
             }
             Event::End(TagEnd::TableRow | TagEnd::Table) => {}
             Event::Start(Tag::Strong) => line.is_bold += 1,
@@ -125,9 +130,17 @@ fn render(markdown: &str) -> Result<String> {
             Event::Start(Tag::Link { dest_url, .. }) => {
                 if dest_url.starts_with("https:") {
                     links.push(dest_url);
+                } else {
+                    let file = dest_url.split('#').next().unwrap_or_default();
+                    document = (!file.is_empty()).then(|| file.to_owned());
                 }
             }
-            Event::End(TagEnd::Link) => {}
+            Event::End(TagEnd::Link) => {
+                // It is installed with the page.
+                if let Some(file) = document.take() {
+                    line.push(&format!(" ({DOCUMENTS}/{file})"));
+                }
+            }
             Event::Text(text) => line.push(&text),
             Event::Code(code) => {
                 line.is_bold += 1;
@@ -167,18 +180,19 @@ mod tests {
     #[test]
     fn what_the_documents_use() {
         let page = render(
-            "# Title\n\nSome `code` and *more*, [here](#x), [there](https://a.b/).\n\n## Part\n\n\
+            "# Title\n\nSome `code` and *more*, [here](#x), [there](https://a.b/), [more](m.md#x).\n\n## Part\n\n\
              ```toml\nkey = 1\n.dot\n```\n\n- one\n- two\n  lines\n\n| if | then |\n|---|---|\n| this | `that` |\n",
         )
         .expect("page");
         let expected = concat!(
             ".SH DESCRIPTION\n",
             ".PP\n",
-            "Some \\fBcode\\fR and \\fImore\\fR, here, there.\n",
+            "Some \\fBcode\\fR and \\fImore\\fR, here, there, more (share/doc/cargo\\-roots/m.md).\n",
             ".SH PART\n",
             ".PP\n.RS 4\n.EX\nkey = 1\n\\&.dot\n\n.EE\n.RE\n",
             ".IP \\(bu 2\none\n",
             ".IP \\(bu 2\ntwo lines\n",
+            ".TP\n\\fIif\\fR\n\\fIthen\\fR\n",
             ".TP\nthis\n\\fBthat\\fR\n",
             ".SH \"SEE ALSO\"\n\\fBcargo\\fR(1), \\fBrustc\\fR(1)\n",
             ".PP\nhttps://a.b/\n",

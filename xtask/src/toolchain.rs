@@ -42,6 +42,10 @@ pub(crate) fn run(repo: &Repo, name: &str) -> Result<()> {
         (Path::new("bin").join(program), cargo.clone()),
         (PathBuf::from(manual::PAGE), page),
         (
+            Path::new(manual::DOCUMENTS).join("security.md"),
+            repo.root().join("docs").join("security.md"),
+        ),
+        (
             PathBuf::from("etc/bash_completion.d/cargo"),
             repo.tree().join("src/etc/cargo.bashcomp.sh"),
         ),

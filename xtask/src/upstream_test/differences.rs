@@ -6,8 +6,10 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
+use std::path::Path;
 
 use super::suite::DEPS_DIR;
+use crate::shell;
 
 /// Why a test is different with our settings, though nothing is wrong.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -102,25 +104,28 @@ pub(super) enum Cause {
     Fixtures,
     Root,
     Rustup,
+    Release,
     /// Stock fails for another one than the drop-in.
     Different,
     Unknown,
 }
 
 impl Cause {
-    /// The cause that the test names in what it printed.
-    pub(super) fn of(printed: &str) -> Self {
+    /// The cause that the test `name` states in what it printed, or that its fixtures below `suite` show.
+    pub(super) fn of(name: &str, printed: &str, suite: &Path) -> Self {
         let printed = without_colors(printed);
         let has = |text: &str| printed.contains(text);
         let is_missing = |line: &str| {
             line.contains("/tests/testsuite/") && line.contains("No such file or directory")
         };
-        if printed.lines().any(is_missing) {
+        if printed.lines().any(is_missing) || lacks_package(name, suite) {
             Self::Fixtures
         } else if has("toolchain '") && has("is not installed") {
             Self::Rustup
         } else if has("Permission denied") {
             Self::Root
+        } else if has("maximum limit reached when reading") {
+            Self::Release
         } else {
             Self::Unknown
         }
@@ -133,10 +138,24 @@ impl Cause {
             Self::Rustup => {
                 "the test has a home directory of its own, in which rustup finds no toolchain"
             }
+            Self::Release => {
+                "the test sets a limit that Cargo only obeys if it was compiled with debug assertions"
+            }
             Self::Different => "not the same with stock and with the drop-in",
             Self::Unknown => "unknown",
         }
     }
+}
+
+/// Whether the test starts from a directory, its module's `in`, of which all packages are left out: Cargo doesn't publish
+/// directories with a manifest of their own.
+fn lacks_package(name: &str, suite: &Path) -> bool {
+    let Some((module, _)) = name.rsplit_once("::") else {
+        return false;
+    };
+    let dir = suite.join(module.replace("::", "/")).join("in");
+    let files = shell::files_below(&dir).unwrap_or_default();
+    !files.is_empty() && files.iter().all(|file| !file.ends_with("Cargo.toml"))
 }
 
 /// The difference that a test printed.
@@ -462,6 +481,7 @@ fn without_colors(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::{Cause, Rule, matches};
+    use crate::shell;
 
     #[test]
     fn rules_explain_all_lines_or_none() {
@@ -555,11 +575,21 @@ mod tests {
     }
 
     #[test]
-    fn causes_are_in_the_text() {
+    fn causes_are_in_the_text_and_in_fixtures() {
+        let suite = tempfile::tempdir().expect("temp dir");
+        let cause = |name: &str, printed: &str| Cause::of(name, printed, suite.path());
+        for file in ["a/none/in/.cargo/config.toml", "a/whole/in/Cargo.toml"] {
+            shell::write_if_changed(&suite.path().join(file), "").expect("write");
+        }
+        assert_eq!(cause("a::none::case", ""), Cause::Fixtures);
+        assert_eq!(cause("a::whole::case", ""), Cause::Unknown);
+        let limit = "-   maximum limit reached when reading";
+        assert_eq!(cause("a::b", limit), Cause::Release);
+
         let missing = "/c/tests/testsuite/cargo_add/x/in: No such file or directory (os error 2)";
-        assert_eq!(Cause::of(missing), Cause::Fixtures);
+        assert_eq!(cause("a::b", missing), Cause::Fixtures);
         let other =
             "panicked at /c/tests/testsuite/a.rs:1\nfoo: No such file or directory (os error 2)";
-        assert_eq!(Cause::of(other), Cause::Unknown);
+        assert_eq!(cause("a::b", other), Cause::Unknown);
     }
 }

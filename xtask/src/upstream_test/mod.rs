@@ -39,6 +39,10 @@ const EXERCISED_BY: &[(&str, &[&str])] = &[
     ("src/cargo/util/rustc.rs", &["rustc_info_cache", "rustup"]),
     ("src/bin/cargo/main.rs", &["cargo_command", "death"]),
     (
+        "src/cargo/core/compiler/build_context/",
+        &["cfg", "rustc_info_cache", "rustflags"],
+    ),
+    (
         "src/cargo/core/compiler/build_runner/",
         &[
             "artifact_dep",

@@ -173,9 +173,10 @@ pub(super) fn run(repo: &Repo, options: &Options) -> Result<ExitCode> {
         let outcomes = contender.run(&filters)?;
         let printed = libtest::failures(&shell::read(&plain.log())?);
         let printed_by_stock = libtest::failures(&shell::read(&contender.log())?);
+        let dir = repo.stock_tree().join("tests").join("testsuite");
         for name in outcomes.failed.intersection(&plain_outcomes.failed) {
             let cause = |printed: &BTreeMap<String, String>| {
-                printed.get(name).map_or(Cause::Unknown, |it| Cause::of(it))
+                Cause::of(name, printed.get(name).map_or("", String::as_str), &dir)
             };
             let cause = match cause(&printed) {
                 same if same == cause(&printed_by_stock) => same,

@@ -49,9 +49,17 @@ pub(in crate::core::compiler) fn answer(build_runner: &BuildRunner<'_, '_>) -> C
         );
     };
     let inner = inner.borrow();
+    let mut order = topological_order(build_runner);
+    // They are compiled when they are run.
+    order.retain(|unit| !unit.mode.is_doc_test());
+    let reused = (inner.entries.keys()).filter(|unit| !is_missing(&inner, unit));
+    if reused.count() < order.len() {
+        // As is done when the first one is compiled.
+        inner.verify_vendored(build_runner)?;
+    }
     let answer = Answer {
         causes: (inner.causes).get_or_init(|| Causes::of(&inner, build_runner)),
-        order: topological_order(build_runner),
+        order,
         inner: &inner,
     };
     if build_runner.bcx.build_config.emit_json() {
@@ -187,6 +195,9 @@ impl Answer<'_> {
                 "{} to compile that can't be",
                 units(summary.not_shareable)
             );
+        }
+        for line in self.causes.lines_apart() {
+            drop_println!(gctx, "  {line}");
         }
         for update in &summary.updates {
             drop_println!(gctx, "{HELP}help{HELP:#}: {update}");

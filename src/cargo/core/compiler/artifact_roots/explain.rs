@@ -5,6 +5,7 @@
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::ffi::OsString;
 use std::fmt;
 use std::ops::Deref;
 use std::rc::Rc;
@@ -14,8 +15,8 @@ use semver::Version;
 use serde::Serialize;
 use unit_store::{Difference, KeyBuilder, Keys, Observed, Root, World};
 
-use super::plan::directory_name;
-use super::{Inner, Source, State, describe, sources, target_dir};
+use super::plan::{directory_name, topological_order};
+use super::{Apart, Inner, Source, State, describe, sources, target_dir};
 use crate::core::compiler::{BuildRunner, Unit};
 
 /// Fields in which a unit must agree with the one that is asked for, to be worth a comparison.
@@ -37,6 +38,7 @@ const OF_PROFILES: &[(&str, &str)] = &[
     ("opt-level", "opt-level"),
     ("overflow-checks", "overflow-checks"),
     ("panic", "panic"),
+    ("profile-lto", "lto"),
     ("profile-root", "profile-root"),
     ("rpath", "rpath"),
     ("split-debuginfo", "split-debuginfo"),
@@ -58,6 +60,9 @@ const OPAQUE: &[&str] = &[
     "unstable",
 ];
 
+/// Variables in which Cargo tells rustc where a package is.
+const OF_PLACES: &[&str] = &["CARGO_MANIFEST_DIR", "CARGO_MANIFEST_PATH"];
+
 /// Between a root and what it has.
 const IT: &str = " has it ";
 
@@ -67,7 +72,10 @@ pub(super) struct Causes {
     /// another one.
     of: HashMap<Unit, (usize, Option<Unit>)>,
     lines: Vec<Line>,
-    told: RefCell<HashSet<usize>>,
+    /// The same for units that could be in a root but for what they depend on.
+    of_apart: HashMap<Unit, usize>,
+    apart: Vec<Line>,
+    told: RefCell<HashSet<(bool, usize)>>,
 }
 
 /// How many packages a line names.
@@ -104,8 +112,11 @@ impl Causes {
         let mut causes = Causes {
             of: HashMap::new(),
             lines: Vec::new(),
+            of_apart: HashMap::new(),
+            apart: Vec::new(),
             told: Default::default(),
         };
+        causes.find_apart(inner, build_runner);
         let roots = (inner.sources.iter())
             .filter_map(|source| match source {
                 Source::Root(root) => Some(Listed {
@@ -151,12 +162,52 @@ impl Causes {
         causes
     }
 
+    /// Finds those that can't be in a root because of what they depend on, by the unit that can't itself.
+    /// Of the user's own packages nobody expects it.
+    fn find_apart(&mut self, inner: &Inner, build_runner: &BuildRunner<'_, '_>) {
+        let mut line_of = HashMap::new();
+        for unit in topological_order(build_runner) {
+            let is_own = unit.is_local() || build_runner.bcx.ws.is_member(&unit.pkg);
+            let mut below = match inner.apart.get(&unit) {
+                Some(Apart::Dependency(below)) if !is_own => below,
+                _ => continue,
+            };
+            let why = loop {
+                match inner.apart.get(below) {
+                    Some(Apart::Dependency(next)) => below = next,
+                    Some(Apart::Own(why)) => break *why,
+                    None => break "",
+                }
+            };
+            let line = *line_of.entry(below.clone()).or_insert_with(|| {
+                let below = describe(below);
+                self.apart.push(Line {
+                    units: Vec::new(),
+                    reason: format!("can't be in a root, as it depends on {below}: {why}"),
+                    hints: BTreeSet::new(),
+                    dependents: Vec::new(),
+                });
+                self.apart.len() - 1
+            });
+            self.apart[line].units.push(unit.clone());
+            self.of_apart.insert(unit, line);
+        }
+    }
+
     /// What to say when `unit` is compiled, which those that are `fresh` are not. `None` if it was
-    /// said already.
+    /// said already, or if there is nothing to say.
     pub fn tell(&self, unit: &Unit, fresh: &HashSet<Unit>) -> Option<String> {
-        let (cause, _) = *self.of.get(unit)?;
-        let is_new = self.told.borrow_mut().insert(cause);
-        is_new.then(|| self.lines[cause].text(fresh))
+        let (lines, line) = match self.of.get(unit) {
+            Some((line, _)) => (&self.lines, *line),
+            None => (&self.apart, *self.of_apart.get(unit)?),
+        };
+        let is_new = (self.told.borrow_mut()).insert((self.of.contains_key(unit), line));
+        is_new.then(|| lines[line].text(fresh))
+    }
+
+    /// What there is to say of units that can't be in a root because of what they depend on.
+    pub fn lines_apart(&self) -> impl Iterator<Item = String> {
+        (self.apart.iter()).map(|line| line.text(&HashSet::new()))
     }
 
     /// All that there is to say.
@@ -258,6 +309,7 @@ impl Line {
             1 => line.reason.clone(),
             _ => (line.reason)
                 .replace(IT, " has them ")
+                .replace("as it depends", "as they depend")
                 .replace("this package", "these packages")
                 .replace("no build of it", "no build of them"),
         };
@@ -371,11 +423,23 @@ fn reason(
             });
             let has = has.join(", ");
             (!has.is_empty()).then_some(has)
-        })
-        .or_else(|| {
-            let dir = target_dir::with_builds_of(inner, &unit.pkg)?.display();
-            Some(format!("{dir} has no build of it that fits"))
         });
+    let in_target_dir = match reason {
+        None => target_dir::with_builds_of(inner, &unit.pkg),
+        Some(_) => None,
+    };
+    if in_target_dir.is_some()
+        && let Some(missing) = (build_runner.unit_deps(unit).iter())
+            .map(|dependency| &dependency.unit)
+            .find(|dependency| is_missing(inner, dependency))
+    {
+        // There it is taken only if all its dependencies are.
+        return Reason::Dependency(missing.clone());
+    }
+    let reason = reason.or_else(|| {
+        let dir = in_target_dir?.display();
+        Some(format!("{dir} has no build of it that can be taken"))
+    });
     let reason = reason.unwrap_or_else(|| match inner.sources.is_empty() {
         true => "there is no root that can be used".to_owned(),
         false => "no root has this package".to_owned(),
@@ -396,11 +460,17 @@ fn would_fit(root: &Listed<'_>, name: &str, fields: &KeyBuilder) -> bool {
         "hints",
         "lints",
         "package",
-        "source",
     ];
     let left_out = [DERIVED, &of_version].concat();
     let nearest = root.keys_of(name).nearest(fields, SAME, &left_out);
-    nearest.is_some_and(|differences| differences.is_empty())
+    // The checksum is another one.
+    let location = |values: &[String]| value(values).split(' ').next().map(str::to_owned);
+    nearest.is_some_and(|differences| {
+        (differences.iter()).all(|difference| {
+            difference.field == "source"
+                && location(&difference.found) == location(&difference.wanted)
+        })
+    })
 }
 
 /// That `found`, a version that a root has of the package of `unit`, could be used instead, as far as
@@ -416,12 +486,10 @@ fn hint(build_runner: &BuildRunner<'_, '_>, unit: &Unit, found: (&str, Version))
     let is_other = package == &*unit.pkg.name() && found != *wanted;
     let id = unit.pkg.package_id();
     let is_accepted = || {
-        let graph = build_runner.bcx.unit_graph.iter();
-        let dependents = graph.filter(|(_, dependencies)| {
-            (dependencies.iter()).any(|dependency| dependency.unit.pkg.package_id() == id)
-        });
-        let mut asked = dependents
-            .flat_map(|(dependent, _)| dependent.pkg.dependencies())
+        // Not only of what is compiled against it: some packages have a requirement for no other end.
+        let packages = build_runner.bcx.unit_graph.keys().map(|unit| &unit.pkg);
+        let mut asked = packages
+            .flat_map(|package| package.dependencies())
             .chain((build_runner.bcx.ws.members()).flat_map(|member| member.dependencies()))
             .filter(|dependency| dependency.matches_id(id));
         asked.all(|dependency| dependency.version_req().matches(&found))
@@ -459,67 +527,94 @@ fn why_not_this(
         .iter()
         .filter(|candidate| Some(&candidate.dir) != built))
     .filter_map(|candidate| {
-        let mut changed = (candidate.record.observed.iter())
+        let changed = (candidate.record.observed.iter())
             .filter(|input| !input.holds(&candidate.dir, &world, &mut files))
-            .peekable();
-        let variables = (changed.by_ref())
-            .peeking_take_while(|input| matches!(input, Observed::Env { .. }))
-            .filter_map(|input| match input {
-                Observed::Env { name, .. } => Some(format!("`{name}`")),
-                _ => None,
-            })
-            .sorted()
-            .dedup()
             .collect_vec();
-        if !variables.is_empty() {
-            return Some(say_variables(&variables));
+        if let Some((unset, text)) = say_observed(&changed, &var) {
+            return Some((changed.len(), unset, text));
         }
-        Some(match changed.next() {
-            Some(Observed::Env { name, .. }) => format!("with another value of `{name}`"),
-            Some(Observed::File { path, .. }) if path.is_absolute() && !path.exists() => {
-                format!("with `{}`, which isn't there", path.display())
-            }
-            Some(Observed::File { path, .. }) => {
-                format!("with other contents of `{}`", path.display())
-            }
-            Some(Observed::Sources { .. }) => "with other contents of the package".to_owned(),
-            Some(Observed::Location { path }) => {
-                format!("with its path in it, which was `{}`", path.display())
-            }
-            Some(Observed::Dependency { .. }) | None => {
-                let others = (build_runner.unit_deps(unit).iter())
-                    .map(|dependency| &dependency.unit)
-                    .filter(|dependency| {
-                        let key = inner.entries[*dependency].key;
-                        let is_this = |identity| {
-                            (candidate.record.dependencies.iter())
-                                .any(|it| it.key == key && it.identity == identity)
-                        };
-                        !(inner.reused_identity(dependency)).is_some_and(is_this)
-                    })
-                    .collect_vec();
-                if let Some(dependency) = others.iter().find(|it| is_missing(inner, it)) {
-                    missing = Some((*dependency).clone());
-                    return None;
-                }
-                if others.is_empty() {
-                    return Some("bound to another place of its build script's output".to_owned());
-                }
+        let others = (build_runner.unit_deps(unit).iter())
+            .map(|dependency| &dependency.unit)
+            .filter(|dependency| {
+                let key = inner.entries[*dependency].key;
+                let is_this = |identity| {
+                    (candidate.record.dependencies.iter())
+                        .any(|it| it.key == key && it.identity == identity)
+                };
+                !(inner.reused_identity(dependency)).is_some_and(is_this)
+            })
+            .collect_vec();
+        if let Some(dependency) = others.iter().find(|it| is_missing(inner, it)) {
+            missing = Some((*dependency).clone());
+            return None;
+        }
+        let text = match others.is_empty() {
+            true => "bound to another place of its build script's output".to_owned(),
+            false => {
                 let names = (others.iter())
                     .map(|dependency| format!("`{}`", dependency.pkg.name()))
                     .sorted()
                     .dedup();
                 format!("made against another build of {}", names.format(", "))
             }
-        })
+        };
+        Some((0, 0, text))
     });
-    let reason = reasons.sorted().next();
+    // That with the least differences, and if possible in variables that somebody has set.
+    let reason = reasons.min().map(|(_, _, text)| text);
     // There is more to learn from what it depends on.
     if let Some(dependency) = missing {
         return Some(Reason::Dependency(dependency));
     }
     let reason = format!("{}{IT}{}", root.path().display(), reason?);
     Some(Reason::Own(reason, Vec::new()))
+}
+
+/// Says of which inputs a build has seen another state, and how many variables among them are not set
+/// now. `None` if that is of its dependencies only.
+fn say_observed(
+    changed: &[&Observed],
+    var: &dyn Fn(&str) -> Option<OsString>,
+) -> Option<(usize, String)> {
+    let (mut variables, mut contents, mut gone) = (Vec::new(), Vec::new(), Vec::new());
+    let mut texts = Vec::new();
+    let mut unset = 0;
+    for input in changed {
+        match input {
+            Observed::Env { name, .. } if OF_PLACES.contains(&name.as_str()) => {
+                texts.push("with the path of its package in it, which was elsewhere".to_owned());
+            }
+            Observed::Env { name, .. } => {
+                unset += usize::from(var(name).is_none());
+                variables.push(format!("`{name}`"));
+            }
+            Observed::File { path, .. } if path.is_absolute() && !path.exists() => {
+                gone.push(format!("`{}`", path.display()));
+            }
+            Observed::File { path, .. } => contents.push(format!("`{}`", path.display())),
+            Observed::Sources { .. } => texts.push("with other contents of the package".to_owned()),
+            Observed::Location { path } => texts.push(format!(
+                "with its path in it, which was `{}`",
+                path.display()
+            )),
+            Observed::Dependency { .. } => {}
+        }
+    }
+    let listed = |names: Vec<String>| names.into_iter().sorted().dedup().collect_vec();
+    let [variables, contents, gone] = [variables, contents, gone].map(listed);
+    if !variables.is_empty() {
+        texts.push(say_variables(&variables));
+    }
+    if !contents.is_empty() {
+        texts.push(format!("with other contents of {}", contents.join(", ")));
+    }
+    match gone.as_slice() {
+        [] => {}
+        [file] => texts.push(format!("with {file}, which isn't there")),
+        _ => texts.push(format!("with {}, which aren't there", gone.join(", "))),
+    }
+    let text = texts.into_iter().dedup().join("; ");
+    (!text.is_empty()).then_some((unset, text))
 }
 
 /// In what the unit in `root` that is most like `unit` differs.
@@ -687,8 +782,9 @@ fn say_profile(unit: &Unit, differences: &[&Difference]) -> Option<String> {
     let found = [(true, "dev"), (false, "release")]
         .into_iter()
         .find(|(dev_is_found, _)| is(*dev_is_found));
-    if let Some((_, found)) = found {
-        let wanted = unit.profile.name;
+    let wanted = unit.profile.name;
+    // A profile may have been given the settings of another one.
+    if let Some((_, found)) = found.filter(|(_, found)| *found != &*wanted) {
         return Some(format!("in profile {found}, wanted {wanted}"));
     }
     let (mut found, mut wanted) = (Vec::new(), Vec::new());
@@ -699,21 +795,20 @@ fn say_profile(unit: &Unit, differences: &[&Difference]) -> Option<String> {
         found.push(of_found);
         wanted.push(of_wanted);
     }
-    // Cargo compiles what is for the host with other debug info if a target is given.
-    let of_target = |found: &str, wanted: &str| matches!((found, wanted), ("0", "2") | ("2", "0"));
-    let about_target = match differences {
-        [difference]
-            if difference.field == "debuginfo"
-                && unit.kind.is_host()
-                && of_target(&values(difference)[0], &values(difference)[1]) =>
-        {
-            "; `--target` changes that for build scripts and proc macros"
+    // Cargo leaves it away where only what is run by a build uses a package.
+    let about_debug = match differences {
+        [difference] if difference.field == "debuginfo" && unit.kind.is_host() => {
+            match values(difference).each_ref().map(String::as_str) {
+                ["0", "2"] => "; only build scripts and proc macros use it there",
+                ["2", "0"] => "; only build scripts and proc macros use it here",
+                _ => "",
+            }
         }
         _ => "",
     };
     (!found.is_empty()).then(|| {
         format!(
-            "with {}, wanted {}{about_target}",
+            "with {}, wanted {}{about_debug}",
             found.join(", "),
             wanted.join(", ")
         )
@@ -722,17 +817,17 @@ fn say_profile(unit: &Unit, differences: &[&Difference]) -> Option<String> {
 
 /// A value of a profile as one would write it in a manifest.
 fn value_in_profile(field: &str, value: &str) -> String {
-    let text = (value
-        .strip_prefix("Named(\"")
-        .and_then(|it| it.strip_suffix("\")")))
-    .or_else(|| value.strip_prefix("Some(")?.strip_suffix(')'))
-    .unwrap_or(value);
+    let inner = |start: &str, end: &str| value.strip_prefix(start)?.strip_suffix(end);
+    let text = (inner("Named(\"", "\")").or_else(|| inner("Some(", ")")))
+        .or_else(|| inner("Bool(", ")"))
+        .unwrap_or(value);
     let text = match (field, text) {
         ("debuginfo", "None") => "0",
         ("debuginfo", "LineDirectivesOnly") => "line-directives-only",
         ("debuginfo", "LineTablesOnly") => "line-tables-only",
         ("debuginfo", "Limited") => "1",
         ("debuginfo", "Full") => "2",
+        ("profile-lto", "Off") => "off",
         ("profile-root", "Debug") => "dev",
         ("profile-root", "Release") => "release",
         (_, "None" | "none") => "none",
@@ -756,6 +851,30 @@ fn say_variables(names: &[String]) -> String {
     match names {
         [name] => format!("with another value of {name}"),
         _ => format!("with other values of {}", names.join(", ")),
+    }
+}
+
+/// Says in what sources differ: location, checksum or revision, and what a directory source lists.
+fn say_source(found: &str, wanted: &str) -> String {
+    let [found, wanted] = [found, wanted].map(|source| {
+        let mut parts = source.split(' ');
+        // The revision is there once more.
+        let location = parts.next().and_then(|it| it.split('#').next());
+        let location = location.unwrap_or_default();
+        let fixed = parts.next().unwrap_or_default().trim_start_matches('=');
+        (location, fixed)
+    });
+    // As in Cargo's messages.
+    let short = |revision: &str| revision.get(..8).unwrap_or(revision).to_owned();
+    if found.0 != wanted.0 {
+        return format!("from `{}`, wanted from `{}`", found.0, wanted.0);
+    }
+    match found.1 == wanted.1 {
+        true => "with other files, as it is vendored".to_owned(),
+        false if found.0.starts_with("git+") => {
+            format!("of revision {}, wanted {}", short(found.1), short(wanted.1))
+        }
+        false => "with another checksum".to_owned(),
     }
 }
 
@@ -790,11 +909,20 @@ fn say(difference: &Difference) -> String {
             .collect_vec();
         return format!("{} in `[env]`", say_variables(&names));
     }
+    if name == "rustc-bootstrap" {
+        return say_variables(&["`RUSTC_BOOTSTRAP`".to_owned()]);
+    }
+    if name == "unstable" {
+        return "with other `-Z` flags".to_owned();
+    }
+    if name == "compile-target" {
+        return format!("compiled for {}, wanted for {}", one(found), one(wanted));
+    }
     if OPAQUE.contains(&name) {
         return format!("with another `{name}`");
     }
     if name == "source" {
-        return "from another source, or with other files".to_owned();
+        return say_source(&one(found), &one(wanted));
     }
     if name == "for-host" {
         return match one(wanted).as_str() {

@@ -246,8 +246,7 @@ fn encode_profile(key: &mut KeyBuilder, profile: &Profile, mode: CompileMode) {
         name: _,
         opt_level,
         root,
-        // Per unit, see `lto` above.
-        lto: _,
+        lto,
         codegen_backend,
         codegen_units,
         debuginfo,
@@ -263,6 +262,8 @@ fn encode_profile(key: &mut KeyBuilder, profile: &Profile, mode: CompileMode) {
         hint_mostly_unused,
     } = profile;
     key.field("opt-level", opt_level)
+        // What comes of it is `lto` above. Names of symbols and files have it for all units.
+        .field("profile-lto", format_args!("{lto:?}"))
         .field("codegen-backend", optional(codegen_backend.as_deref()))
         .field("codegen-units", format_args!("{codegen_units:?}"))
         .field("debuginfo", format_args!("{:?}", debuginfo.into_inner()))

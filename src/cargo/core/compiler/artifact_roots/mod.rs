@@ -77,7 +77,7 @@ pub use self::answer::{ask_for_reuse, is_asked};
 pub use self::clean::{check_clean, report_kept};
 pub use self::fate::{Fate, Reasons, Reused};
 pub(super) use self::plan::plan;
-pub use self::settings::{may_be_rustup, note_packaged, similar_setting};
+pub use self::settings::{fingerprint_of_question, may_be_rustup, note_packaged, similar_setting};
 pub(super) use self::start::{is_ready, start};
 use self::upstream::Verbosity;
 
@@ -117,7 +117,7 @@ struct Inner {
     /// Units that another process builds, or did.
     waits: HashMap<Unit, start::Wait>,
     compiled: usize,
-    /// Units that no root has, and the project's target directory does.
+    /// Units that are in no root, and in the project's target directory.
     fresh: HashSet<Unit>,
     /// Why units were compiled, if that is to be told.
     causes: OnceCell<explain::Causes>,
@@ -537,7 +537,7 @@ impl ArtifactRoots {
         let Some(inner) = &self.0 else { return };
         let mut inner = inner.borrow_mut();
         let entry = inner.entries.get(unit);
-        if freshness.is_fresh() && entry.is_some_and(|it| matches!(it.state, State::Local)) {
+        if freshness.is_fresh() && entry.is_none_or(|it| matches!(it.state, State::Local)) {
             inner.fresh.insert(unit.clone());
         }
     }
@@ -567,12 +567,9 @@ impl ArtifactRoots {
         if freshness.is_dirty() && !inner.has_verified.replace(true) {
             inner.verify_vendored(build_runner)?;
         }
-        let Some(entry) = inner.entries.get(unit) else {
-            return Ok(false);
-        };
-        let reused_from = match entry.state {
-            State::Reused { root, .. } => Some(root),
-            State::Local | State::Pending | State::Built { .. } => None,
+        let reused_from = match inner.entries.get(unit).map(|entry| &entry.state) {
+            Some(State::Reused { root, .. }) => Some(*root),
+            None | Some(State::Local | State::Pending | State::Built { .. }) => None,
         };
         let gctx = build_runner.bcx.gctx;
         gctx.shell().verbose(|shell| match reused_from {

@@ -1,6 +1,7 @@
 //! Looking for units while a build is planned.
 
 use std::cell::{Cell, OnceCell};
+use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -8,7 +9,7 @@ use std::sync::Arc;
 
 use cargo_util::paths;
 use itertools::Itertools as _;
-use unit_store::{Dependency, Digest, First, Key, Node, Offer, World};
+use unit_store::{Dependency, Digest, First, Key, Node, Offer, Root, World};
 
 use super::start::note_loader_path;
 use super::{
@@ -202,7 +203,7 @@ fn choose_first(
     if (inner.sources.iter()).any(|source| matches!(source, Source::TargetDir(_))) {
         return Ok(None);
     }
-    let candidates = inner.all_candidates(build_runner, units, Extent::First)?;
+    let candidates = inner.first_candidates(build_runner, units)?;
     let nodes = nodes(build_runner, inner, units, index, &candidates);
     let selection = unit_store::select(&nodes);
     let is_final = unit_store::is_final(&nodes, &selection);
@@ -217,7 +218,7 @@ fn choose_of_all(
     units: &[Unit],
     index: &HashMap<Unit, usize>,
 ) -> CargoResult<Choice> {
-    let mut candidates = inner.all_candidates(build_runner, units, Extent::All)?;
+    let mut candidates = inner.all_candidates(build_runner, units)?;
     loop {
         let nodes = nodes(build_runner, inner, units, index, &candidates);
         let selection = unit_store::select(&nodes);
@@ -271,15 +272,40 @@ fn nodes<'a>(
 }
 
 impl Inner {
-    /// The candidates of each of `units`.
+    /// The first candidates of each of `units`, where all sources are roots.
+    fn first_candidates(
+        &mut self,
+        build_runner: &BuildRunner<'_, '_>,
+        units: &[Unit],
+    ) -> CargoResult<Vec<Vec<Candidate>>> {
+        let roots = self.sources.iter().filter_map(|source| match source {
+            Source::Root(root) => Some(root),
+            Source::TargetDir(_) => None,
+        });
+        let wanted = (units.iter()).map(|unit| (directory_name(unit), self.entries[unit].key));
+        let found = unit_store::first_of_each(&roots.collect_vec(), &wanted.collect_vec());
+        (units.iter().zip(found))
+            .map(|(unit, mut found)| {
+                let until = found.as_ref().map_or(self.sources.len(), |it| it.root);
+                self.candidates_by(build_runner, unit, Extent::First, |number, root, key| {
+                    match number.cmp(&until) {
+                        Ordering::Less => First::Nothing,
+                        Ordering::Equal => found.take().map_or(First::Unsure, |it| it.first),
+                        Ordering::Greater => root.first(&directory_name(unit), key),
+                    }
+                })
+            })
+            .collect()
+    }
+
+    /// All candidates of each of `units`.
     fn all_candidates(
         &mut self,
         build_runner: &BuildRunner<'_, '_>,
         units: &[Unit],
-        extent: Extent,
     ) -> CargoResult<Vec<Vec<Candidate>>> {
         (units.iter())
-            .map(|unit| self.candidates(build_runner, unit, extent))
+            .map(|unit| self.candidates(build_runner, unit, Extent::All))
             .collect()
     }
 
@@ -289,6 +315,19 @@ impl Inner {
         build_runner: &BuildRunner<'_, '_>,
         unit: &Unit,
         extent: Extent,
+    ) -> CargoResult<Vec<Candidate>> {
+        self.candidates_by(build_runner, unit, extent, |_, root, key| {
+            root.first(&directory_name(unit), key)
+        })
+    }
+
+    /// The same, with `first` saying what a root, of which it is told the number, has first.
+    fn candidates_by(
+        &mut self,
+        build_runner: &BuildRunner<'_, '_>,
+        unit: &Unit,
+        extent: Extent,
+        mut first: impl FnMut(usize, &Root, Key) -> First,
     ) -> CargoResult<Vec<Candidate>> {
         let gctx = build_runner.bcx.gctx;
         let key = self.entries[unit].key;
@@ -317,7 +356,7 @@ impl Inner {
                     .all(|input| input.holds(&candidate.dir, &world, &mut self.files))
             };
             if extent == Extent::First {
-                match root.first(&name, key) {
+                match first(number, root, key) {
                     First::Nothing => continue,
                     First::Found(candidate) if holds(&candidate) => {
                         found.push(Candidate::new(number, candidate));

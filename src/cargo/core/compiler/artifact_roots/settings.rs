@@ -52,10 +52,6 @@ pub fn similar_setting(table: &ConfigKey, key: &str) -> String {
 /// says of itself can't be kept. Upstream knows the one in Cargo's home, if it is named with its path, and takes the wrong compiler
 /// for the right one with all others. Without our settings that is what happens, and `false`.
 pub fn may_be_rustup(gctx: &GlobalContext, rustc: &Path) -> bool {
-    let is_present = gctx
-        .build_config()
-        .is_ok_and(|config| config.search_path.is_some() || config.deps_target_dir.is_some())
-        || gctx.get_env_os(SEARCH_PATH_ENV).is_some();
     let is_proxy = || {
         // Which may be a link to a proxy.
         let proxy = try_canonicalize(paths::resolve_executable(rustc).ok()?).ok()?;
@@ -64,7 +60,27 @@ pub fn may_be_rustup(gctx: &GlobalContext, rustc: &Path) -> bool {
         let [proxy, rustup] = [proxy, rustup].map(|path| path.metadata().ok());
         Some(proxy?.len() == rustup?.len())
     };
-    is_present && is_proxy().unwrap_or_default()
+    is_present(gctx) && is_proxy().unwrap_or_default()
+}
+
+/// Whether one of our settings is present.
+fn is_present(gctx: &GlobalContext) -> bool {
+    gctx.build_config()
+        .is_ok_and(|config| config.search_path.is_some() || config.deps_target_dir.is_some())
+        || gctx.get_env_os(SEARCH_PATH_ENV).is_some()
+}
+
+/// Under what to keep rustc's answer to the question about a target that is kept under `fingerprint` by
+/// upstream, for which it is the same with `RUSTC_BOOTSTRAP` and without. The answer has the target's
+/// `cfg` in it, which is in keys: one that somebody was given with that variable would not do.
+pub fn fingerprint_of_question(gctx: &GlobalContext, fingerprint: u64) -> u64 {
+    match is_present(gctx) {
+        true => {
+            let bootstrap = gctx.get_env_os("RUSTC_BOOTSTRAP");
+            crate::util::hash_u64(("artifact roots", fingerprint, bootstrap))
+        }
+        false => fingerprint,
+    }
 }
 
 /// Variables that are much like one of ours, and what was meant.
