@@ -2,17 +2,26 @@
 
 use std::fmt::{self, Write as _};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use svg::Document;
 use svg::node::element::{Line, Rectangle, Style, Text};
 
 use super::goals;
 use super::results::{Case, Pair, Results, Sample, Spread};
+use super::scenario::Scenario;
 use crate::repo::Repo;
 use crate::shell;
 
 /// The report in this repository.
 const REPORT: &str = "docs/benchmarks.md";
+
+/// What people have to say about it, the end of the report.
+const NOTES: &str = "benches/notes.md";
+
+/// The first page that people see, and what is around the table in it.
+const README: &str = "README.md";
+const START: &str = "<!-- made by `cargo xtask bench --report` -->";
+const END: &str = "<!-- end -->";
 
 /// How plots look, whatever the page around them does.
 const STYLE: &str = "text { font: 13px system-ui, sans-serif; fill: #24292f } .ours { fill: #2f6f4f } .other { fill: #9aa4af } \
@@ -34,9 +43,71 @@ pub(super) fn write(repo: &Repo, results: &Results) -> Result<()> {
         }
     }
     text += &tables(results);
+    text += &shell::read(&repo.root().join(NOTES))?;
     shell::write_if_changed(&repo.root().join(REPORT), &text)?;
     shell::status("Wrote", REPORT);
+    write_readme(repo, results)
+}
+
+/// Puts the times of first builds into the README, in place of those that are there.
+fn write_readme(repo: &Repo, results: &Results) -> Result<()> {
+    let file = repo.root().join(README);
+    let text = shell::read(&file)?;
+    let (before, rest) = text
+        .split_once(START)
+        .context("README has no start of the table")?;
+    let (_, after) = rest
+        .split_once(END)
+        .context("README has no end of the table")?;
+    let table = first_builds(results);
+    shell::write_if_changed(&file, &format!("{before}{START}\n{table}{END}{after}"))?;
+    shell::status("Wrote", README);
     Ok(())
+}
+
+/// Times of first builds of new projects, a column for each workload.
+fn first_builds(results: &Results) -> String {
+    let cases = results.cases().into_iter();
+    let cases: Vec<_> = cases
+        .filter(|case| case.scenario == Scenario::First.to_string() && case.profile == "dev")
+        .collect();
+    let mut names: Vec<&str> = cases
+        .iter()
+        .flat_map(|case| contenders(results, case))
+        .collect();
+    names.sort_by_key(|name| super::contender::place(name));
+    names.dedup();
+    let mut text = "| first build of a new project |".to_owned();
+    for case in &cases {
+        text += &format!(" {} |", case.workload);
+    }
+    text += &format!("\n|---|{}\n", "---:|".repeat(cases.len()));
+    for name in names {
+        text += &match name {
+            "floor" => "| stock, all dependencies fresh in its own target dir |".to_owned(),
+            "stock" => "| stock, from nothing |".to_owned(),
+            name if name.starts_with("drop-in") => format!("| **{name}** |"),
+            name => format!("| {name} |"),
+        };
+        for case in &cases {
+            // What stock does from nothing is the same in both.
+            let cold = Case {
+                scenario: Scenario::Cold.to_string(),
+                ..case.clone()
+            };
+            let has_first = results.of(case, name).next().is_some();
+            let case = if has_first || name != "stock" {
+                case
+            } else {
+                &cold
+            };
+            let time = (results.of(case, name)).map(|it| it.wall + it.copy.unwrap_or(0.0));
+            let time = Spread::of(time).map(|time| format!(" {:.1} s |", time.median));
+            text += &time.unwrap_or_else(|| " |".to_owned());
+        }
+        text.push('\n');
+    }
+    text
 }
 
 /// A table of goals, one for each case, and one of plans.

@@ -332,6 +332,8 @@ debug = \"line-tables-only\"
 CFG_OMIT_GIT_HASH = {{ value = \"1\", force = true }}
 CFG_RELEASE_CHANNEL = {{ value = \"{channel}\", force = true }}
 {commit}CARGO_ROOTS_VERSION = {{ value = \"{version}\", force = true }}
+# Rust's own releases have it in them, and images to build in may not.
+LIBZ_SYS_STATIC = \"1\"
 ",
         channel = base.channel,
         target = target.display(),

@@ -57,10 +57,10 @@ const INTERRUPTS: &str =
 impl Rule {
     /// The rule that explains all that the test `name` printed.
     pub(super) fn of(name: &str, printed: &str) -> Option<Self> {
-        if let Some((_, rule)) = OTHERS.iter().find(|(other, _)| *other == name) {
-            return Some(*rule);
-        }
         let printed = without_colors(printed);
+        if let Some((_, rule)) = OTHERS.iter().find(|(other, _)| *other == name) {
+            return (!has_broken_off(&printed)).then_some(*rule);
+        }
         let diff = match Diff::of_search(&printed) {
             Some(diff) => diff,
             None => Diff::read(&printed),
@@ -86,7 +86,8 @@ impl Rule {
             Self::Clean => "`cargo clean` leaves the deps dir alone, and says so",
             Self::Files => "files of a dependency are not in the target directory",
             Self::Order => {
-                "the same lines in another order: jobs that depend on shareable units are prepared when those are there"
+                "the same lines in another order: jobs that depend on shareable units are prepared when those are there. What is \
+                 done in a wrong order fails"
             }
             Self::Configuration => "`cargo config get` prints the setting",
             Self::Log => "Cargo's log of a build has what became of each unit",
@@ -314,7 +315,11 @@ impl<'a> Explanation<'a> {
                 false => word.to_owned(),
             })
             .collect();
-        (pattern != expected && is_in_root(line) && matches(&pattern, line)).then_some(Rule::Place)
+        (pattern != expected
+            && is_in_root(line)
+            && !is_of_project(expected, line)
+            && matches(&pattern, line))
+        .then_some(Rule::Place)
     }
 
     fn why_missing(&self, line: &str) -> Option<Rule> {
@@ -432,6 +437,14 @@ fn is_in_root(line: &str) -> bool {
     line.contains(DEPS_DIR) || line.contains("/upstream-test/root/units/")
 }
 
+/// Whether `line` has a unit in a root that is of the project in whose target directory it was `expected`: that is none of a
+/// dependency.
+fn is_of_project(expected: &str, line: &str) -> bool {
+    let projects = expected.split("[ROOT]/").skip(1);
+    let mut projects = projects.filter_map(|rest| rest.split_once("/target/"));
+    projects.any(|(project, _)| line.contains(&format!("/units/{project}-")))
+}
+
 /// Whether it is a path in the target directory of a project, of something that doesn't have the project's name.
 fn is_of_dependency(path: &str) -> bool {
     let in_project = path
@@ -471,6 +484,17 @@ fn is_of_settings(line: &str) -> bool {
     names.iter().any(|name| line.contains(name))
         || ["", "]", "],", "},", "\"build\": {"].contains(&line)
         || line.starts_with("# /") && line.ends_with("/.cargo/config.toml")
+}
+
+/// Whether Cargo, or a program that it ran, came to an end that no test expects.
+fn has_broken_off(printed: &str) -> bool {
+    let signs = [
+        "(signal: ",
+        "SIGSEGV",
+        "thread 'main' panicked",
+        "internal error",
+    ];
+    signs.iter().any(|sign| printed.contains(sign))
 }
 
 /// Without what colors text on a terminal.
@@ -550,6 +574,12 @@ mod tests {
                  1 + process `/t/upstream-test/root/units/x-1.0.0/0/0/out/x`\n",
                 Some(Rule::Place),
             ),
+            // A path package in a root.
+            (
+                "   1      - process `[ROOT]/foo/target/debug/foo`\n\
+                 1 + process `/t/upstream-test/root/units/foo-1.0.0/0/0/out/foo`\n",
+                None,
+            ),
             (
                 "   1      - ...\n   2      - [RUNNING] `rustc [..]--crate-name bar [..]`\n   3      - ...∅\n\
                  1 + Reused bar v1.0.0 from /r\n        2 + [FINISHED]\n",
@@ -564,6 +594,12 @@ mod tests {
         ] {
             assert_eq!(Rule::of("a::b", printed), rule, "{printed}");
         }
+        let (name, rule) = super::OTHERS[0];
+        assert_eq!(Rule::of(name, "assertion failed: dir.exists()"), Some(rule));
+        assert_eq!(
+            Rule::of(name, "(signal: 11, SIGSEGV: invalid memory)"),
+            None
+        );
     }
 
     #[test]

@@ -188,6 +188,17 @@ impl Options {
         }
     }
 
+    /// Those that say what is compared, as one types them.
+    fn flags(&self) -> String {
+        let flags = [
+            (self.compare, " --compare"),
+            (self.with_deps_dir, " --with-deps-dir"),
+            (self.with_search_path, " --with-search-path"),
+        ];
+        let given = flags.iter().filter(|(is_given, _)| *is_given);
+        given.map(|(_, flag)| *flag).collect()
+    }
+
     fn filters(&self, repo: &Repo) -> Result<Vec<String>> {
         if !self.core {
             return Ok(self.filters.clone());

@@ -69,6 +69,8 @@ pub(crate) fn run(drop_in: OsString) -> Result<ExitCode> {
         }
         io::stderr().write_all(translator.held.as_bytes()).ok();
     }
+    let reused = translator.map_or(0, |translator| translator.reused_in_all);
+    history.reused += reused;
     let status = child.wait().context("failed to wait for the drop-in")?;
     if status.success() {
         history.note_cleaning(&arguments);
@@ -83,8 +85,9 @@ struct Translator<'a> {
     /// Whether nothing is said.
     is_quiet: bool,
     target_dir: String,
-    /// How many units were reused since the last totals.
+    /// How many units were reused since the last totals, and in all.
     reused: usize,
+    reused_in_all: usize,
     /// What stock would print when the build starts, if it does.
     held: String,
     /// Packages of which it was said what becomes of them.
@@ -105,6 +108,7 @@ impl<'a> Translator<'a> {
             target_dir: String::new(),
             held: String::new(),
             reused: 0,
+            reused_in_all: 0,
             announced: BTreeSet::new(),
             new: BTreeSet::new(),
         }
@@ -178,6 +182,7 @@ impl<'a> Translator<'a> {
             return None;
         }
         self.reused += 1;
+        self.reused_in_all += 1;
         if is_new {
             self.new.insert(package.to_owned());
         }
@@ -226,7 +231,12 @@ struct History {
     file: Option<PathBuf>,
     /// Target directories, each with the directory of a unit.
     built: BTreeSet<(String, String)>,
+    /// How many units were reused.
+    reused: usize,
 }
+
+/// What the file is called that has the number of units that a test reused.
+pub(super) const REUSED: &str = "reused-units";
 
 impl History {
     fn load() -> Self {
@@ -236,8 +246,11 @@ impl History {
         let text = file.as_ref().and_then(|file| fs::read_to_string(file).ok());
         let text = text.unwrap_or_default();
         let built = text.lines().filter_map(|line| line.split_once('\t'));
+        let reused = file.as_ref().map(|file| file.with_file_name(REUSED));
+        let reused = reused.and_then(|file| fs::read_to_string(file).ok()?.parse().ok());
         Self {
             file,
+            reused: reused.unwrap_or_default(),
             built: (built.filter(|(target_dir, _)| Path::new(target_dir).exists()))
                 .map(|(target_dir, unit)| (target_dir.to_owned(), unit.to_owned()))
                 .collect(),
@@ -280,6 +293,7 @@ impl History {
             .iter()
             .map(|(dir, unit)| format!("{dir}\t{unit}\n"));
         fs::write(file, lines.collect::<String>())
+            .and_then(|()| fs::write(file.with_file_name(REUSED), self.reused.to_string()))
             .with_context(|| format!("failed to write `{}`", file.display()))
     }
 }

@@ -12,9 +12,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::thread;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use super::differences::{Cause, NOT_RUN, Rule};
+use super::stand_in::REUSED;
 use super::suite::{DEPS_DIR, Settings, Subject, Suite};
 use super::{Options, REPORT};
 use crate::build;
@@ -76,6 +77,8 @@ impl Contender<'_> {
 struct Comparison {
     name: &'static str,
     outcomes: Outcomes,
+    /// How many units were reused, with our settings.
+    reused: Option<usize>,
     /// Tests that are different, and all that they printed.
     different: BTreeMap<String, String>,
     unsteady: BTreeSet<String>,
@@ -88,8 +91,14 @@ impl Comparison {
         reference: (&Contender<'_>, &Outcomes),
         subject: &Contender<'_>,
         outcomes: Outcomes,
+        reused: Option<usize>,
     ) -> Result<Self> {
         let (contender, expected) = reference;
+        ensure!(
+            reused != Some(0),
+            "{}: no test has reused anything, so that it says nothing",
+            subject.name
+        );
         let all = &expected.passed & &outcomes.failed;
         let mut unsteady = subject.run_again(&all)?;
         let suspects = &all - &unsteady;
@@ -108,6 +117,7 @@ impl Comparison {
         let here = &outcomes.names() - &outcomes.ignored;
         Ok(Self {
             name: subject.name,
+            reused,
             different,
             unsteady,
             missing: (there.difference(&here))
@@ -185,7 +195,22 @@ pub(super) fn run(repo: &Repo, options: &Options) -> Result<ExitCode> {
             both_fail.insert(name.clone(), cause);
         }
         let reference = (&contender, &outcomes);
-        comparisons.push(Comparison::new(reference, &plain, plain_outcomes.clone())?);
+        let mut comparison = Comparison::new(reference, &plain, plain_outcomes.clone(), None)?;
+        // Stock may have failed by chance only.
+        let is_doubtful = |cause: &Cause| matches!(cause, Cause::Different | Cause::Unknown);
+        let doubtful: BTreeSet<String> = (both_fail.iter())
+            .filter(|(_, cause)| is_doubtful(cause))
+            .map(|(name, _)| name.clone())
+            .collect();
+        let [ours, theirs] = [&plain, &contender].map(|it| it.run_again(&doubtful));
+        let (ours, theirs) = (ours?, theirs?);
+        for name in theirs.difference(&ours) {
+            let text = printed.get(name).cloned().unwrap_or_default();
+            comparison.different.insert(name.clone(), text);
+        }
+        comparison.unsteady.extend(ours.iter().cloned());
+        both_fail.retain(|name, _| !ours.contains(name) && !theirs.contains(name));
+        comparisons.push(comparison);
         stock_outcomes = Some(outcomes);
     }
 
@@ -203,11 +228,17 @@ pub(super) fn run(repo: &Repo, options: &Options) -> Result<ExitCode> {
             logs,
         };
         let outcomes = contender.run(&filters)?;
+        let reused = reused(suite.scratch())?;
         if options.with_search_path {
             let count = gather(suite.scratch(), &root)?;
             shell::status("Gathered", format!("{count} units for a search root"));
         }
-        comparisons.push(Comparison::new(reference, &contender, outcomes)?);
+        comparisons.push(Comparison::new(
+            reference,
+            &contender,
+            outcomes,
+            Some(reused),
+        )?);
     }
     if options.with_search_path {
         let contender = Contender {
@@ -221,10 +252,22 @@ pub(super) fn run(repo: &Repo, options: &Options) -> Result<ExitCode> {
             logs,
         };
         let outcomes = contender.run(&filters)?;
-        comparisons.push(Comparison::new(reference, &contender, outcomes)?);
+        let reused = reused(suite.scratch())?;
+        comparisons.push(Comparison::new(
+            reference,
+            &contender,
+            outcomes,
+            Some(reused),
+        )?);
     }
 
     let mut failed = 0;
+    for (name, _) in (both_fail.iter()).filter(|(_, cause)| **cause == Cause::Different) {
+        failed += 1;
+        shell::warn(format!(
+            "upstream's `{name}` does not fail for the same reason with stock and with the drop-in"
+        ));
+    }
     for comparison in &comparisons {
         let (by_rule, rest) = comparison.classified();
         // By design is what the settings are for: without them nothing is.
@@ -254,7 +297,13 @@ pub(super) fn run(repo: &Repo, options: &Options) -> Result<ExitCode> {
         );
     }
     if options.write {
-        let text = report(repo, stock_outcomes.as_ref(), &comparisons, &both_fail)?;
+        let text = report(
+            repo,
+            options,
+            stock_outcomes.as_ref(),
+            &comparisons,
+            &both_fail,
+        )?;
         let file = match repo.is_default() {
             true => format!("{REPORT}.md"),
             false => format!("{REPORT}-{}.md", repo.base()?.rust),
@@ -267,6 +316,34 @@ pub(super) fn run(repo: &Repo, options: &Options) -> Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// How many units all tests have reused.
+fn reused(scratch: &Path) -> Result<usize> {
+    let files = shell::files_below(scratch)?;
+    let files = files.iter().filter(|file| file.ends_with(REUSED));
+    files
+        .map(|file| {
+            let text = shell::read(&scratch.join(file))?;
+            (text.parse::<usize>())
+                .with_context(|| format!("`{}` has no number in it", file.display()))
+        })
+        .sum::<Result<usize>>()
+}
+
+/// How many places of the suite end a test at once that compiles for another target.
+fn cross_tests(suite: &Path) -> Result<usize> {
+    let files = shell::files_below(suite)?;
+    let sources = files
+        .iter()
+        .filter(|file| file.extension().is_some_and(|it| it == "rs"));
+    sources
+        .map(|file| {
+            let text = shell::read(&suite.join(file))?;
+            let is_end = |line: &&str| line.contains("if ") && line.ends_with("disabled() {");
+            Ok(text.lines().filter(is_end).count())
+        })
+        .sum::<Result<usize>>()
 }
 
 /// Moves the units in the deps dirs of all tests into one root. Returns how many there are.
@@ -302,6 +379,7 @@ fn gather(scratch: &Path, root: &Path) -> Result<usize> {
 /// The report, as Markdown.
 fn report(
     repo: &Repo,
+    options: &Options,
     stock: Option<&Outcomes>,
     comparisons: &[Comparison],
     both_fail: &BTreeMap<String, Cause>,
@@ -316,15 +394,27 @@ fn report(
         "\
 # Upstream's testsuite
 
-What `cargo xtask upstream-test --compare --with-search-path --write` found on {date} with {rustc}, on {cores} cores. The
+What `cargo xtask {base_flag}upstream-test{flags} --write` found on {date} with {rustc}, on {cores} cores. The
 patches and the overlay were those of commit {commit}.
 
 The suite is the one that is published with {title}. It is run whole: with Cargo built from that crate, by the suite built
-from it; with the drop-in and our settings absent, by the suite built from the patched crate; with the drop-in, where each test has a
-deps dir of its own; and where the units that were built in that run are in a search root as well.
+from it; with the drop-in and our settings absent, by the suite built from the patched crate{others}.
 
-| run | passed | failed | ignored | different | unsteady | missing |
-|---|--:|--:|--:|--:|--:|--:|",
+| run | passed | failed | ignored | different | unsteady | missing | reused units |
+|---|--:|--:|--:|--:|--:|--:|--:|",
+        base_flag = match repo.is_default() {
+            true => String::new(),
+            false => format!("--base {} ", base.rust),
+        },
+        flags = options.flags(),
+        others = match (options.with_deps_dir, options.with_search_path) {
+            (_, true) => {
+                "; with the drop-in, where each test has a deps dir\nof its own; and where the units that were built \
+                 in that run are in a search root as well"
+            }
+            (true, false) => "; and with the drop-in, where each test\nhas a deps dir of its own",
+            (false, false) => "",
+        },
         date = shell::today()?,
         commit = repo.commit()?,
         rustc = rustc.trim(),
@@ -332,17 +422,18 @@ deps dir of its own; and where the units that were built in that run are in a se
         title = base.title(),
     )?;
     if let Some(stock) = stock {
-        writeln!(text, "| stock | {} | | | |", counts(stock))?;
+        writeln!(text, "| stock | {} | | | | |", counts(stock))?;
     }
     for comparison in comparisons {
         writeln!(
             text,
-            "| {} | {} | {} | {} | {} |",
+            "| {} | {} | {} | {} | {} | {} |",
             comparison.name,
             counts(&comparison.outcomes),
             comparison.different.len(),
             comparison.unsteady.len(),
             comparison.missing.len(),
+            (comparison.reused).map_or_else(String::new, |reused| reused.to_string()),
         )?;
     }
     writeln!(
@@ -389,7 +480,8 @@ absent; with the drop-in without settings, where they are present. *Unsteady* is
         }
         writeln!(
             text,
-            "\nTests that compile for another target end at once, and count as passed: `CFG_DISABLE_CROSS_TESTS` is set."
+            "\nTests that compile for another target end at once, at {} places, and count as passed: `CFG_DISABLE_CROSS_TESTS` is set.",
+            cross_tests(&repo.stock_tree().join("tests").join("testsuite"))?
         )?;
     }
 
@@ -404,6 +496,9 @@ absent; with the drop-in without settings, where they are present. *Unsteady* is
         }
         for (rule, names) in &by_rule {
             writeln!(text, "| {} | {} |", rule.text(), names.len())?;
+        }
+        for (rule, names) in &by_rule {
+            list(&mut text, &format!("{rule:?}"), names.iter().copied())?;
         }
         list(&mut text, "Nothing explains", rest.keys().copied())?;
         let unsteady = comparison.unsteady.iter().map(String::as_str);
