@@ -296,10 +296,11 @@ impl<'a> Camp<'a> {
         }
     }
 
-    /// Where a server listens. The path of a socket has to be short.
+    /// Where a server listens. The path of a socket has to be short, and kache wants nobody else to be able to write to the
+    /// directory.
     fn socket(&self) -> PathBuf {
-        let name = format!("bench-{}-{:?}.sock", std::process::id(), self.contender);
-        env::temp_dir().join(name)
+        let dir = env::temp_dir().join(format!("bench-{}", std::process::id()));
+        dir.join(format!("{:?}.sock", self.contender))
     }
 
     /// Starts what works for the builds, if there is such a thing.
@@ -321,6 +322,9 @@ impl<'a> Camp<'a> {
             _ => return Ok(()),
         };
         shell::create_dir(&self.cache)?;
+        if let Some(dir) = self.socket().parent() {
+            create_private_dir(dir)?;
+        }
         self.set_up(&mut command);
         command.env_remove("RUSTC_WRAPPER");
         let child = command
@@ -345,7 +349,10 @@ impl<'a> Camp<'a> {
     /// Stops what was started.
     pub(crate) fn stop(&mut self) {
         self.server = None;
-        let _ = std::fs::remove_file(self.socket());
+        let socket = self.socket();
+        let _ = std::fs::remove_file(&socket);
+        // That of the last one, if servers leave nothing else.
+        let _ = socket.parent().map(std::fs::remove_dir);
     }
 }
 
@@ -363,6 +370,21 @@ impl Drop for Server {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
+}
+
+#[cfg(unix)]
+fn create_private_dir(dir: &Path) -> Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .with_context(|| format!("failed to create `{}`", dir.display()))
+}
+
+#[cfg(not(unix))]
+fn create_private_dir(dir: &Path) -> Result<()> {
+    shell::create_dir(dir)
 }
 
 fn joined(paths: &[PathBuf]) -> OsString {

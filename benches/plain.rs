@@ -1,4 +1,6 @@
 //! What the drop-in costs without our settings: stock Cargo and the drop-in in turns, in one target directory.
+//!
+//! Stock is the one that users have, from the toolchain: it was built by others and in another way, which counts as well.
 
 use std::fs;
 use std::path::Path;
@@ -18,7 +20,7 @@ const TURNS: u32 = 5;
 
 /// Commands that compile nothing or the member only, over the upstream crate and all that it depends on, some 400 units.
 pub(super) fn run(repo: &Repo, drop_in: &Path, pairs: u32) -> Result<Vec<Pair>> {
-    let stock = build::stock(repo)?;
+    let stock = build::reference(repo)?;
     let bench = repo.root().join("target").join("bench").join("plain");
     let (project, target) = (bench.join("project"), bench.join("target"));
     upstream::copy(&repo.base_dir(), &project)?;
@@ -33,13 +35,13 @@ pub(super) fn run(repo: &Repo, drop_in: &Path, pairs: u32) -> Result<Vec<Pair>> 
         command.read()?;
         Ok(start.elapsed())
     };
-    shell::status("Checking", repo.display(&project));
-    call(&stock, &["check"])?;
+    shell::status("Building", repo.display(&project));
+    call(&stock, &["build"])?;
 
     let mut measured = Vec::new();
     for (name, arguments, is_edited) in [
-        ("check with nothing to do", &["check"][..], false),
-        ("check of the member", &["check"], true),
+        ("build with nothing to do", &["build"][..], false),
+        ("build of the member", &["build"], true),
         ("metadata", &["metadata", "--format-version=1"], false),
         ("tree", &["tree"], false),
     ] {

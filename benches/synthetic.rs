@@ -1,17 +1,20 @@
 //! What a plan costs for each unit that is reused, in graphs and roots of many sizes.
 //!
-//! The crates are generated: they have nothing in them, depend on a few others each, and are in a directory source. Cargo says
-//! itself how long it planned, in the profile that it writes for `CARGO_LOG_PROFILE`.
+//! The crates are generated: they have nothing in them, depend on a few others each, and are in a git repository. What is said of
+//! their sources in keys is as short as of a registry's; the files of vendored ones would be looked at. Cargo says itself how long
+//! it planned, in the profile that it writes for `CARGO_LOG_PROFILE`.
 
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
 use super::contender::Tools;
 use super::results::Plan;
+use crate::git::Git;
 use crate::repo::Repo;
 use crate::sample;
 use crate::shell::{self, CommandExt};
@@ -33,7 +36,7 @@ pub(crate) fn run(repo: &Repo, tools: &Tools, rounds: u32) -> Result<Vec<Plan>> 
     let dir = repo.root().join("target").join("bench").join("synthetic");
     let mut plans = Vec::new();
     for size in GRAPHS {
-        let graph = Graph::create(&dir.join(format!("graph-{size}")), size)?;
+        let graph = Graph::create(&dir.join(format!("graph-{size}")), size, tools)?;
         shell::status("Filling", format!("a root with {size} generated crates"));
         graph.fill(tools)?;
         let roots = if size == GRAPHS[0] { &ROOTS[..] } else { &[0] };
@@ -68,63 +71,56 @@ struct Graph {
 }
 
 impl Graph {
-    fn create(dir: &Path, size: usize) -> Result<Self> {
+    fn create(dir: &Path, size: usize, tools: &Tools) -> Result<Self> {
         shell::remove_dir(dir)?;
         let crates = dir.join("crates");
-        let mut lockfile = "version = 4\n".to_owned();
         let mut dependencies = String::new();
         for number in 0..size {
             let name = name(number);
-            let below = (1..=FAN_OUT).filter_map(|step| number.checked_sub(step * step));
-            let below = Vec::from_iter(below.map(self::name));
             let mut manifest = format!(
                 "[package]\nname = \"{name}\"\nversion = \"1.0.0\"\nedition = \"2024\"\n\n[dependencies]\n"
             );
-            for dependency in &below {
-                writeln!(manifest, "{dependency} = \"1\"")?;
+            for below in (1..=FAN_OUT).filter_map(|step| number.checked_sub(step * step)) {
+                let below = self::name(below);
+                writeln!(manifest, "{below}.path = \"../{below}\"")?;
             }
-            let home = crates.join(format!("{name}-1.0.0"));
+            let home = crates.join(&name);
             shell::write_if_changed(&home.join("Cargo.toml"), &manifest)?;
             shell::write_if_changed(&home.join("src").join("lib.rs"), "")?;
-            // Any checksum will do for a directory source, if it is the one of the lockfile.
-            let checksum = format!("{number:064x}");
-            let listed = format!("{{\"files\":{{}},\"package\":\"{checksum}\"}}");
-            shell::write_if_changed(&home.join(".cargo-checksum.json"), &listed)?;
-            write!(
-                lockfile,
-                "\n[[package]]\nname = \"{name}\"\nversion = \"1.0.0\"\n\
-                 source = \"registry+https://github.com/rust-lang/crates.io-index\"\nchecksum = \"{checksum}\"\n"
-            )?;
-            write_list(&mut lockfile, &below)?;
-            writeln!(dependencies, "{name} = \"1\"")?;
+            writeln!(dependencies, "{name}.git = \"file://{}\"", crates.display())?;
         }
-        lockfile += "\n[[package]]\nname = \"synthetic\"\nversion = \"0.1.0\"\n";
-        write_list(&mut lockfile, &Vec::from_iter((0..size).map(name)))?;
+        Git::make(&crates)?;
         let project = dir.join("project");
         let manifest = format!(
             "[package]\nname = \"synthetic\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[workspace]\n\n[dependencies]\n{dependencies}"
         );
-        let config = "[source.crates-io]\nreplace-with = \"generated\"\n\n[source.generated]\ndirectory = \"crates\"\n";
         shell::write_if_changed(&project.join("Cargo.toml"), &manifest)?;
-        shell::write_if_changed(&project.join("Cargo.lock"), &lockfile)?;
         shell::write_if_changed(&project.join("src").join("lib.rs"), "")?;
-        shell::write_if_changed(&dir.join(".cargo").join("config.toml"), config)?;
-        Ok(Self {
+        let graph = Self {
             dir: dir.to_owned(),
             size,
-        })
+        };
+        (graph.command(tools).arg("generate-lockfile")).run()?;
+        Ok(graph)
     }
 
     fn root(&self) -> PathBuf {
         self.dir.join("root")
     }
 
-    fn check(&self, tools: &Tools) -> std::process::Command {
+    fn command(&self, tools: &Tools) -> Command {
         let mut command = shell::command(&tools.drop_in, &self.dir.join("project"));
         for name in sample::OURS {
             command.env_remove(name);
         }
         command.env_remove("RUST_BACKTRACE");
+        // Not the user's, for what Cargo fetches.
+        command.env("CARGO_HOME", self.dir.join("home"));
+        command
+    }
+
+    fn check(&self, tools: &Tools) -> Command {
+        let mut command = self.command(tools);
         command.args(["check", "--quiet", "--locked", "--offline"]);
         command
     }
@@ -198,20 +194,6 @@ impl Graph {
 /// Name of a generated crate.
 fn name(number: usize) -> String {
     format!("generated-{number}")
-}
-
-fn write_list(lockfile: &mut String, names: &[String]) -> Result<()> {
-    if names.is_empty() {
-        return Ok(());
-    }
-    lockfile.push_str("dependencies = [\n");
-    let mut names = Vec::from_iter(names);
-    names.sort();
-    for name in names {
-        writeln!(lockfile, " \"{name}\",")?;
-    }
-    lockfile.push_str("]\n");
-    Ok(())
 }
 
 /// The only directory in a directory.

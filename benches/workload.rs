@@ -60,7 +60,8 @@ impl Workload {
     /// A dependency, and the version of it that the next commit has.
     fn update(self) -> (&'static str, &'static str) {
         match self {
-            Self::Template | Self::Large => ("itoa", "1.0.14"),
+            Self::Template => ("itoa", "1.0.14"),
+            Self::Large => ("log", "0.4.28"),
             Self::Tool => ("memchr", "2.7.4"),
         }
     }

@@ -1,5 +1,5 @@
 //! Stock and drop-in take turns on one target directory, without our settings: neither may build again what the other one
-//! has built, or add a file.
+//! has built, or change a file.
 //!
 //! A turn is a command with `-v`, which says what it runs; what is not said to be `Fresh` was built. Each command is run by
 //! one Cargo, which builds; by the other one, which must not; and by the first one again. Then a source of the program is edited, and
@@ -18,13 +18,14 @@ use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
+use sha2::{Digest as _, Sha256};
 
 use crate::build;
 use crate::differential::{self, Program};
+use crate::git::Git;
 use crate::repo::Repo;
 use crate::rustc::{self, Rustc};
 use crate::sample;
@@ -104,7 +105,7 @@ pub(crate) fn run(repo: &Repo, options: &Options) -> Result<()> {
                     let target = project.join("target");
                     let before = match is_first {
                         true => Vec::new(),
-                        false => shell::files_below(&target)?,
+                        false => contents_below(&target)?,
                     };
                     let built = built(cargo, &rustc, &project, command)
                         .with_context(|| format!("{program}: `{}` by {name}", command.join(" ")))?;
@@ -114,10 +115,10 @@ pub(crate) fn run(repo: &Repo, options: &Options) -> Result<()> {
                         command.join(" "),
                         if is_first { "something" } else { "nothing" },
                     );
-                    let is_same = is_first || before == shell::files_below(&target)?;
+                    let is_same = is_first || before == contents_below(&target)?;
                     ensure!(
                         is_same,
-                        "{program}: `{}` by {name} had nothing to build, and changed which files there are",
+                        "{program}: `{}` by {name} had nothing to build, and changed files",
                         command.join(" "),
                     );
                     let own = format!("({}", project.display());
@@ -190,6 +191,19 @@ fn built(
     Ok(said.lines().filter(is_built).map(str::to_owned).collect())
 }
 
+/// All files below a directory, each with a digest of what is in it.
+fn contents_below(dir: &Path) -> Result<Vec<(PathBuf, [u8; 32])>> {
+    let files = shell::files_below(dir)?.into_iter();
+    files
+        .map(|file| {
+            let path = dir.join(&file);
+            let bytes =
+                fs::read(&path).with_context(|| format!("failed to read `{}`", path.display()))?;
+            Ok((file, Sha256::digest(bytes).into()))
+        })
+        .collect()
+}
+
 /// Whether a line says that units of a package are built.
 fn says_package(line: &str) -> bool {
     !line.trim_start().starts_with("Running")
@@ -234,25 +248,7 @@ fn make_workspace(dir: &Path) -> Result<PathBuf> {
     ] {
         shell::write_if_changed(&file, &text)?;
     }
-    for arguments in [
-        &["init", "--quiet"][..],
-        &["add", "."],
-        &[
-            "-c",
-            "user.name=xtask",
-            "-c",
-            "user.email=xtask@example.com",
-            "commit",
-            "--quiet",
-            "--message=library",
-        ],
-    ] {
-        Command::new("git")
-            .arg("-C")
-            .arg(&library)
-            .args(arguments)
-            .run()?;
-    }
+    Git::make(&library)?;
     shell::cargo(&project).args(["fetch", "--quiet"]).run()?;
     Ok(project)
 }

@@ -50,6 +50,13 @@ impl Git {
         Ok(git)
     }
 
+    /// Makes a repository of a directory, with one commit of all that is in it.
+    pub(crate) fn make(dir: impl Into<PathBuf>) -> Result<()> {
+        let git = Self::init(dir, "main")?;
+        git.read(["add", "."])?;
+        git.commit("All\n", "2026-01-01T00:00:00Z")
+    }
+
     /// The directory of the work tree.
     pub(crate) fn dir(&self) -> &Path {
         &self.dir

@@ -51,7 +51,7 @@ pub use digest::{Digest, ParseDigestError, Traces, bakes_dir, mentions_path, wit
 pub use explain::{Difference, Keys};
 pub use key::{Key, KeyBuilder};
 pub use lock::KeyLock;
-pub use lookup::{Found, first_of_each};
+pub use lookup::{Found, Lookup};
 pub use metadata::{is_whole, was_compiled_against, without_debug_info};
 pub use observe::{FileDigests, World};
 pub use record::{Dependency, Observed, Output, Record, RecordError, is_executable, scan_outputs};

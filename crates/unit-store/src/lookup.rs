@@ -1,17 +1,51 @@
 //! Looking for the units of a whole build.
 
+use std::collections::VecDeque;
+use std::mem;
 use std::num::NonZero;
-use std::thread;
+use std::panic;
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
 
 use crate::{First, Key, Root};
-
-/// How many units make it worth to start another thread.
-const SHARE: usize = 64;
 
 /// How many threads there are at the most: they wait for the file system, and other builds do, too.
 const THREADS: usize = 4;
 
-/// What [`first_of_each`] found of a unit.
+/// How many units are handed on at once, as waking a thread takes as long as reading some.
+const BATCH: usize = 16;
+
+/// A unit that is looked for, and its number.
+type Wanted = (usize, String, Key);
+
+/// A search for many units, which goes on in other threads while there are more to be asked for.
+#[derive(Debug)]
+pub struct Lookup {
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<Vec<(usize, Found)>>>,
+    /// Those that were not handed on yet.
+    batch: Vec<Wanted>,
+    /// How many were asked for.
+    count: usize,
+}
+
+#[derive(Debug)]
+struct Shared {
+    /// Each with the directory below which there may be symbolic links.
+    roots: Vec<(Root, PathBuf)>,
+    queue: Mutex<Queue>,
+    /// Says that there are more, or that there won't be.
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    wanted: VecDeque<Wanted>,
+    is_complete: bool,
+}
+
+/// What a [`Lookup`] found of a unit.
 #[derive(Clone, Debug)]
 pub struct Found {
     /// Number of the root, in the order in which they were given.
@@ -20,48 +54,122 @@ pub struct Found {
     pub first: First,
 }
 
-/// For each of `units`, names and keys, what the first of `roots` has in which the key was ever built.
-/// `None` where there is no such root.
-///
-/// Several are looked for at the same time.
-pub fn first_of_each(roots: &[&Root], units: &[(String, Key)]) -> Vec<Option<Found>> {
-    let cores = thread::available_parallelism().map_or(1, NonZero::get);
-    let threads = cores.min(THREADS).min(units.len() / SHARE).max(1);
-    first_by(threads, roots, units)
+impl Lookup {
+    /// Starts to look in `roots`.
+    pub fn start(roots: Vec<Root>) -> Lookup {
+        let cores = thread::available_parallelism().map_or(1, NonZero::get);
+        // The caller has something to do.
+        Lookup::with_threads(roots, cores.min(THREADS) - 1)
+    }
+
+    fn with_threads(roots: Vec<Root>, count: usize) -> Lookup {
+        let roots = roots.into_iter().map(|root| {
+            let top = root.top();
+            (root, top)
+        });
+        let shared = Arc::new(Shared {
+            roots: roots.collect(),
+            queue: Mutex::default(),
+            changed: Condvar::new(),
+        });
+        let start = |_| {
+            let shared = Arc::clone(&shared);
+            // Where there can't be more threads, `finish` does it.
+            (thread::Builder::new().spawn(move || shared.work())).ok()
+        };
+        Lookup {
+            threads: (0..count).filter_map(start).collect(),
+            shared,
+            batch: Vec::new(),
+            count: 0,
+        }
+    }
+
+    /// Asks for one more unit: the one with this name and key.
+    pub fn want(&mut self, name: String, key: Key) {
+        self.batch.push((self.count, name, key));
+        self.count += 1;
+        if self.batch.len() == BATCH {
+            self.hand_on(false);
+        }
+    }
+
+    /// For each unit that was asked for, in that order, what the first of the roots has in which the key
+    /// was ever built. `None` where there is no such root.
+    pub fn finish(mut self) -> Vec<Option<Found>> {
+        self.hand_on(true);
+        let mut all = vec![None; self.count];
+        let mut found = self.shared.work();
+        for thread in mem::take(&mut self.threads) {
+            match thread.join() {
+                Ok(more) => found.extend(more),
+                Err(payload) => panic::resume_unwind(payload),
+            }
+        }
+        for (number, found) in found {
+            all[number] = Some(found);
+        }
+        all
+    }
+
+    fn hand_on(&mut self, is_complete: bool) {
+        let mut queue = self.shared.lock();
+        queue.wanted.extend(self.batch.drain(..));
+        queue.is_complete |= is_complete;
+        drop(queue);
+        match is_complete {
+            true => self.shared.changed.notify_all(),
+            false => self.shared.changed.notify_one(),
+        }
+    }
 }
 
-fn first_by(threads: usize, roots: &[&Root], units: &[(String, Key)]) -> Vec<Option<Found>> {
-    let look = |units: &[(String, Key)]| -> Vec<Option<Found>> {
-        units.iter().map(|unit| first_in(roots, unit)).collect()
-    };
-    let mut shares = units.chunks(units.len().div_ceil(threads).max(1));
-    let own = shares.next().unwrap_or_default();
-    thread::scope(|scope| {
-        let others: Vec<_> = shares
-            .map(|units| {
-                let other = thread::Builder::new().spawn_scoped(scope, || look(units));
-                (units, other)
-            })
-            .collect();
-        let mut found = look(own);
-        for (units, other) in others {
-            // Where there can't be more threads, this one does it.
-            found.extend(match other.map(|other| other.join()) {
-                Ok(Ok(found)) => found,
-                Ok(Err(panic)) => std::panic::resume_unwind(panic),
-                Err(_) => look(units),
-            });
+/// If it is of no interest any more what there is, threads end.
+impl Drop for Lookup {
+    fn drop(&mut self) {
+        let mut queue = self.shared.lock();
+        queue.wanted.clear();
+        queue.is_complete = true;
+        drop(queue);
+        self.shared.changed.notify_all();
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        // Nobody panics with it, and if so, it is as good as it was.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks for what is wanted until there will be no more.
+    fn work(&self) -> Vec<(usize, Found)> {
+        let mut found = Vec::new();
+        while let Some((number, name, key)) = self.next() {
+            found.extend(self.first(&name, key).map(|it| (number, it)));
         }
         found
-    })
-}
+    }
 
-fn first_in(roots: &[&Root], (name, key): &(String, Key)) -> Option<Found> {
-    let firsts = roots.iter().map(|root| root.first(name, *key));
-    let mut found = firsts
-        .enumerate()
-        .map(|(root, first)| Found { root, first });
-    found.find(|found| !matches!(found.first, First::Nothing))
+    fn next(&self) -> Option<Wanted> {
+        let mut queue = self.lock();
+        loop {
+            if let Some(wanted) = queue.wanted.pop_front() {
+                return Some(wanted);
+            }
+            if queue.is_complete {
+                return None;
+            }
+            queue = (self.changed.wait(queue)).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn first(&self, name: &str, key: Key) -> Option<Found> {
+        let firsts = (self.roots.iter()).map(|(root, top)| root.first_below(top, name, key));
+        let mut found = firsts
+            .enumerate()
+            .map(|(root, first)| Found { root, first });
+        found.find(|found| !matches!(found.first, First::Nothing))
+    }
 }
 
 #[cfg(test)]
@@ -100,16 +208,37 @@ mod tests {
             expected.push([None, Some(0), Some(1), Some(0)][number % 4]);
             units.push((name, key));
         }
-        for threads in [1, 2, 3, 100, 1000] {
-            let found = first_by(threads, &[&a, &b], &units);
-            let numbers = found.iter().map(|it| it.as_ref().map(|it| it.root));
-            assert_eq!(Vec::from_iter(numbers), expected, "{threads} threads");
-            for (found, (_, key)) in found.iter().zip(&units) {
-                if let Some(found) = found {
-                    assert!(matches!(&found.first, First::Found(it) if it.record.key == *key));
+        for threads in [0, 1, 2, 50] {
+            // Whole batches, and some more.
+            for count in [0, 1, BATCH, 100] {
+                let mut lookup = Lookup::with_threads(vec![a.clone(), b.clone()], threads);
+                for (name, key) in &units[..count] {
+                    lookup.want(name.clone(), *key);
+                }
+                let found = lookup.finish();
+                let numbers = found.iter().map(|it| it.as_ref().map(|it| it.root));
+                assert_eq!(Vec::from_iter(numbers), expected[..count]);
+                for (found, (_, key)) in found.iter().zip(&units) {
+                    if let Some(found) = found {
+                        assert!(matches!(&found.first, First::Found(it) if it.record.key == *key));
+                    }
                 }
             }
         }
-        assert!(first_of_each(&[&a, &b], &[]).is_empty());
+    }
+
+    #[test]
+    fn threads_end_if_nobody_waits_for_them() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let root = Root::create(dir.path(), "test").expect("a root");
+        let mut lookup = Lookup::with_threads(vec![root], 2);
+        for number in 0..1000 {
+            lookup.want(format!("p-1.0.{number}"), KeyBuilder::new().key());
+        }
+        let threads = mem::take(&mut lookup.threads);
+        drop(lookup);
+        for thread in threads {
+            thread.join().expect("no panic");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Roots: directories that hold units.
 
 use std::fs;
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process;
 
@@ -237,11 +237,7 @@ impl Root {
     /// The symbolic link by way of which one gets to `dir` in this root, if there is one: it may
     /// have been planted to have something read, or written, elsewhere.
     pub(crate) fn link_to(&self, dir: &Path) -> Option<PathBuf> {
-        let link = dir
-            .ancestors()
-            .take_while(|dir| *dir != self.path)
-            .find(|dir| is_link(dir));
-        link.map(Path::to_owned)
+        link_below(&self.path, dir).map(Path::to_owned)
     }
 
     /// Fails if one gets to `dir` by way of a symbolic link.
@@ -285,9 +281,23 @@ impl Root {
 
     /// The first variant of `key`, which mostly is the only one, without looking for others.
     pub fn first(&self, name: &str, key: Key) -> First {
+        self.first_below(&self.path, name, key)
+    }
+
+    /// The directory that all units are in, if that is no symbolic link, and otherwise the root's.
+    pub(crate) fn top(&self) -> PathBuf {
+        let units = self.path.join("units");
+        match is_link(&units) {
+            true => self.path.clone(),
+            false => units,
+        }
+    }
+
+    /// The same as [`Root::first`], where it is known that one gets to `top` without a symbolic link.
+    pub(crate) fn first_below(&self, top: &Path, name: &str, key: Key) -> First {
         let key_dir = self.key_dir(name, key);
         let dir = key_dir.join("0");
-        match self.link_to(&dir) {
+        match link_below(top, &dir) {
             None => match Record::read(&dir, key) {
                 Ok(Some(record)) => First::Found(Candidate { dir, record }),
                 Ok(None) if !key_dir.exists() => First::Nothing,
@@ -511,7 +521,16 @@ pub(crate) fn read_file(path: &Path) -> io::Result<Vec<u8>> {
             "it is no ordinary file",
         ));
     }
-    fs::read(path)
+    // As long as it was a moment ago, so that nobody has to ask for its end.
+    let mut bytes = vec![0; meta.len() as usize];
+    fs::File::open(path)?.read_exact(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// The symbolic link by way of which one gets from `top` to `dir`, if there is one.
+fn link_below<'a>(top: &Path, dir: &'a Path) -> Option<&'a Path> {
+    let mut below = dir.ancestors().take_while(|dir| *dir != top);
+    below.find(|dir| is_link(dir))
 }
 
 pub(crate) fn is_link(path: &Path) -> bool {

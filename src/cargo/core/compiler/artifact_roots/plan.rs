@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use cargo_util::paths;
 use itertools::Itertools as _;
-use unit_store::{Dependency, Digest, First, Key, Node, Offer, Root, World};
+use unit_store::{Dependency, Digest, First, Found, Key, Lookup, Node, Offer, Root, World};
 
 use super::start::note_loader_path;
 use super::{
@@ -74,6 +74,8 @@ pub(in crate::core::compiler) fn plan(build_runner: &mut BuildRunner<'_, '_>) ->
     let overlays: Vec<PathBuf> = (build_runner.bcx.ws.local_overlays()?)
         .filter_map(|(_, registry)| registry.url().to_file_path().ok())
         .collect();
+    // It goes on while keys are made. In a target directory, all candidates have to be of it.
+    let mut lookup = inner.roots().map(Lookup::start);
     for unit in &order {
         if let Some(why) = why_not_shareable(build_runner, unit) {
             inner.apart.insert(unit.clone(), Apart::Own(why));
@@ -117,6 +119,9 @@ pub(in crate::core::compiler) fn plan(build_runner: &mut BuildRunner<'_, '_>) ->
             fields: Arc::new(fields),
             state,
         };
+        if let Some(lookup) = &mut lookup {
+            lookup.want(directory_name(unit), entry.key);
+        }
         inner.entries.insert(unit.clone(), entry);
         index.insert(unit.clone(), shareable.len());
         shareable.push(unit.clone());
@@ -136,7 +141,8 @@ pub(in crate::core::compiler) fn plan(build_runner: &mut BuildRunner<'_, '_>) ->
         }
     }
 
-    for (unit, candidate) in choose(build_runner, &mut inner, &shareable, &index)? {
+    let found = lookup.map(Lookup::finish);
+    for (unit, candidate) in choose(build_runner, &mut inner, &shareable, &index, found)? {
         inner.reuse(unit, candidate);
     }
 
@@ -171,14 +177,20 @@ pub(in crate::core::compiler) fn plan(build_runner: &mut BuildRunner<'_, '_>) ->
     Ok(())
 }
 
-/// What to take for those of `units` for which there is something. `index` has their numbers.
+/// What to take for those of `units` for which there is something. `index` has their numbers, and
+/// `found` what roots have first of them, if all sources are roots.
 fn choose<'a>(
     build_runner: &BuildRunner<'_, '_>,
     inner: &mut Inner,
     units: &'a [Unit],
     index: &HashMap<Unit, usize>,
+    found: Option<Vec<Option<Found>>>,
 ) -> CargoResult<Vec<(&'a Unit, Candidate)>> {
-    let choice = match choose_first(build_runner, inner, units, index)? {
+    let first = match found {
+        Some(found) => choose_first(build_runner, inner, units, index, found)?,
+        None => None,
+    };
+    let choice = match first {
         Some(choice) => choice,
         None => choose_of_all(build_runner, inner, units, index)?,
     };
@@ -198,12 +210,9 @@ fn choose_first(
     inner: &mut Inner,
     units: &[Unit],
     index: &HashMap<Unit, usize>,
+    found: Vec<Option<Found>>,
 ) -> CargoResult<Option<Choice>> {
-    // In a target directory, all have to be of it.
-    if (inner.sources.iter()).any(|source| matches!(source, Source::TargetDir(_))) {
-        return Ok(None);
-    }
-    let candidates = inner.first_candidates(build_runner, units)?;
+    let candidates = inner.first_candidates(build_runner, units, found)?;
     let nodes = nodes(build_runner, inner, units, index, &candidates);
     let selection = unit_store::select(&nodes);
     let is_final = unit_store::is_final(&nodes, &selection);
@@ -272,18 +281,22 @@ fn nodes<'a>(
 }
 
 impl Inner {
-    /// The first candidates of each of `units`, where all sources are roots.
+    /// The sources, if all of them are roots.
+    fn roots(&self) -> Option<Vec<Root>> {
+        let roots = self.sources.iter().map(|source| match source {
+            Source::Root(root) => Some(root.clone()),
+            Source::TargetDir(_) => None,
+        });
+        roots.collect()
+    }
+
+    /// The first candidates of each of `units`, of which `found` is what roots have.
     fn first_candidates(
         &mut self,
         build_runner: &BuildRunner<'_, '_>,
         units: &[Unit],
+        found: Vec<Option<Found>>,
     ) -> CargoResult<Vec<Vec<Candidate>>> {
-        let roots = self.sources.iter().filter_map(|source| match source {
-            Source::Root(root) => Some(root),
-            Source::TargetDir(_) => None,
-        });
-        let wanted = (units.iter()).map(|unit| (directory_name(unit), self.entries[unit].key));
-        let found = unit_store::first_of_each(&roots.collect_vec(), &wanted.collect_vec());
         (units.iter().zip(found))
             .map(|(unit, mut found)| {
                 let until = found.as_ref().map_or(self.sources.len(), |it| it.root);
