@@ -38,6 +38,8 @@ pub(crate) enum Contender {
     DepsDir,
     /// The drop-in with a search root
     Root,
+    /// The drop-in with a search root, where nothing is compiled incrementally, as kache and mbx have it
+    RootWhole,
     /// The drop-in with three search roots, each of which has a part
     ThreeRoots,
 }
@@ -54,6 +56,7 @@ impl fmt::Display for Contender {
             Self::Mbx => "mbx",
             Self::DepsDir => "drop-in, deps dir",
             Self::Root => "drop-in, one root",
+            Self::RootWhole => "drop-in, one root, not incremental",
             Self::ThreeRoots => "drop-in, three roots",
         })
     }
@@ -69,7 +72,10 @@ pub(crate) fn place(name: &str) -> Option<usize> {
 impl Contender {
     /// Whether it is this project's.
     pub(crate) fn is_ours(self) -> bool {
-        matches!(self, Self::DepsDir | Self::Root | Self::ThreeRoots)
+        matches!(
+            self,
+            Self::DepsDir | Self::Root | Self::RootWhole | Self::ThreeRoots
+        )
     }
 
     /// The package that it is installed from.
@@ -196,7 +202,7 @@ impl<'a> Camp<'a> {
     pub(crate) fn roots(&self) -> Vec<PathBuf> {
         let count = match self.contender {
             Contender::ThreeRoots => 3,
-            Contender::DepsDir | Contender::Root => 1,
+            Contender::DepsDir | Contender::Root | Contender::RootWhole => 1,
             _ => 0,
         };
         (1..=count)
@@ -230,7 +236,7 @@ impl<'a> Camp<'a> {
             Contender::DepsDir => {
                 command.env("CARGO_BUILD_DEPS_TARGET_DIR", &roots[0]);
             }
-            Contender::Root | Contender::ThreeRoots => {
+            Contender::Root | Contender::RootWhole | Contender::ThreeRoots => {
                 command.env("CARGO_SEARCH_PATH", joined(&roots));
             }
             _ => {}
@@ -291,6 +297,9 @@ impl<'a> Camp<'a> {
                 command
                     .env("CARGO", &self.tools.stock)
                     .env("MBX_CACHE_DIR", &self.cache);
+            }
+            Contender::RootWhole => {
+                command.env("CARGO_INCREMENTAL", "0");
             }
             _ => {}
         }

@@ -201,8 +201,8 @@ fn table(results: &Results, case: &Case) -> String {
 
 /// Bars of the times of all contenders, the shortest first.
 fn plot(results: &Results, case: &Case) -> String {
-    const WIDTH: f64 = 760.0;
-    const LEFT: f64 = 190.0;
+    const WIDTH: f64 = 800.0;
+    const LEFT: f64 = 230.0;
     const RIGHT: f64 = 90.0;
     const ROW: f64 = 26.0;
     let mut bars: Vec<(&str, Spread)> = contenders(results, case)

@@ -65,12 +65,14 @@ impl fmt::Display for Scenario {
 impl Scenario {
     /// Whether `contender` takes part with `workload`.
     fn is_for(self, contender: Contender, workload: Workload) -> bool {
-        use Contender::{CopiedTarget, DepsDir, Floor, KacheUnseeded, Root, Stock, ThreeRoots};
+        use Contender::{
+            CopiedTarget, DepsDir, Floor, KacheUnseeded, Root, RootWhole, Stock, ThreeRoots,
+        };
         match self {
             // Roots are filled as a deps dir is.
             Self::Cold | Self::AtOnce => !matches!(
                 contender,
-                Floor | CopiedTarget | KacheUnseeded | Root | ThreeRoots
+                Floor | CopiedTarget | KacheUnseeded | Root | RootWhole | ThreeRoots
             ),
             // Which is what stock does when it is cold, for minutes.
             Self::First => (contender, workload) != (Stock, Workload::Large),
