@@ -204,7 +204,13 @@ fn measure(repo: &Repo, options: &Options, drop_in: PathBuf) -> Result<Results> 
                     Scenario::Cold | Scenario::AtOnce => options.cold_rounds,
                     _ => options.rounds,
                 };
-                course.run(scenario, rounds)?;
+                // What was measured so far has taken hours.
+                if let Err(error) = course.run(scenario, rounds) {
+                    shell::error(&error);
+                    let line = format!("{workload}: broken off: {error:#}");
+                    course.missing.push(line);
+                    break;
+                }
             }
         }
         results.samples.append(&mut course.samples);

@@ -119,6 +119,8 @@ impl<'a> Course<'a> {
         let profile = if is_release { "release" } else { "dev" };
         let dir = (repo.root().join("target").join("bench")).join(format!("{workload}-{profile}"));
         shell::status("Creating", repo.display(&dir));
+        // Some tools protect what they keep.
+        shell::set_read_only(&dir, false)?;
         shell::remove_dir(&dir)?;
         workload.create(repo, &dir)?;
         let mut camps = Vec::new();
@@ -204,6 +206,7 @@ impl<'a> Course<'a> {
                 measure::run(&mut camp.build(&camp.project), &[], &said)?;
             }
         }
+        let mut absent = Vec::new();
         for round in 1..=rounds {
             self.rounds += 1;
             let title = self.case(scenario);
@@ -211,10 +214,20 @@ impl<'a> Course<'a> {
             let count = camps.len();
             for turn in 0..count {
                 let camp = &mut camps[(turn + round as usize) % count];
-                if scenario.is_for(camp.contender, self.workload) {
-                    let contender = camp.contender;
-                    self.measure(camp, scenario, round)
-                        .with_context(|| format!("{title}, {contender}"))?;
+                let contender = camp.contender;
+                if !scenario.is_for(contender, self.workload) || absent.contains(&contender) {
+                    continue;
+                }
+                match self.measure(camp, scenario, round) {
+                    // What another tool fails to do is no reason to lose what the others do.
+                    Err(error) if contender.peer().is_some() => {
+                        self.miss(scenario, &format!("{contender}: {error:#}"));
+                        absent.push(contender);
+                        let (case, name) = (self.case(scenario), contender.to_string());
+                        let is_its = |it: &Sample| case.has(it) && it.contender == name;
+                        self.samples.retain(|sample| !is_its(sample));
+                    }
+                    done => done.with_context(|| format!("{title}, {contender}"))?,
                 }
             }
         }
