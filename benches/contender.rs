@@ -38,7 +38,7 @@ pub(crate) enum Contender {
     DepsDir,
     /// The drop-in with a search root
     Root,
-    /// The drop-in with a search root, where nothing is compiled incrementally, as kache and mbx have it
+    /// The drop-in with a search root, where nothing is compiled incrementally, as mbx has it
     RootWhole,
     /// The drop-in with three search roots, each of which has a part
     ThreeRoots,

@@ -83,7 +83,7 @@ fn of_case(results: &Results, case: &Case, goals: &mut Vec<Goal>) {
         .min_by(f64::total_cmp);
     let is = |scenario: Scenario| case.scenario == scenario.to_string();
     let (root, floor) = (time(Contender::Root), time(Contender::Floor));
-    // The fastest ones don't compile incrementally, and are compared with what doesn't either.
+    // The fastest one doesn't compile incrementally, and is compared with what doesn't either.
     let whole = time(Contender::RootWhole);
     if is(Scenario::First) {
         add("of the floor".to_owned(), 1.03, ratio(root, floor));
