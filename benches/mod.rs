@@ -86,7 +86,7 @@ pub(crate) struct Options {
     /// A directory on another file system
     #[arg(long, value_name = "DIR")]
     elsewhere: Option<PathBuf>,
-    /// Measure what the drop-in costs without our settings, against Cargo built from the unpatched crate
+    /// Measure what the drop-in costs without our settings, against the toolchain's own Cargo
     #[arg(long)]
     plain: bool,
     /// Add what was measured to `benches/results.json`, in place of what that has of the same
@@ -104,7 +104,8 @@ pub(crate) fn run(repo: &Repo, options: &Options) -> Result<()> {
         return report::write(repo, &load(&kept)?);
     }
     let drop_in = build::drop_in(repo, options.cargo.as_deref())?;
-    let results = measure(repo, options, drop_in)?;
+    let mut failed = Vec::new();
+    let results = measure(repo, options, drop_in, &mut failed)?;
     print!("{}", report::tables(&results));
     if options.keep {
         let all = match kept.exists() {
@@ -115,6 +116,7 @@ pub(crate) fn run(repo: &Repo, options: &Options) -> Result<()> {
         shell::write_if_changed(&kept, &text)?;
         shell::status("Wrote", RESULTS);
     }
+    ensure!(failed.is_empty(), "broken off: {}", failed.join(", "));
     Ok(())
 }
 
@@ -123,7 +125,13 @@ fn load(path: &Path) -> Result<Results> {
         .with_context(|| format!("failed to parse `{}`", path.display()))
 }
 
-fn measure(repo: &Repo, options: &Options, drop_in: PathBuf) -> Result<Results> {
+/// Measures what was asked for. What was broken off is added to `failed`.
+fn measure(
+    repo: &Repo,
+    options: &Options,
+    drop_in: PathBuf,
+    failed: &mut Vec<String>,
+) -> Result<Results> {
     let dir = repo.root().join("target").join("bench");
     let tools = tools(repo, &dir, drop_in, options.toolchain.as_deref())?;
     let mut results = Results {
@@ -206,9 +214,8 @@ fn measure(repo: &Repo, options: &Options, drop_in: PathBuf) -> Result<Results> 
                 };
                 // What was measured so far has taken hours.
                 if let Err(error) = course.run(scenario, rounds) {
-                    shell::error(&error);
-                    let line = format!("{workload}: broken off: {error:#}");
-                    course.missing.push(line);
+                    course.miss(scenario, &format!("broken off: {error:#}"));
+                    failed.push(format!("{workload}: {scenario}"));
                     break;
                 }
             }

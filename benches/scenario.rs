@@ -242,7 +242,8 @@ impl<'a> Course<'a> {
         }
     }
 
-    fn miss(&mut self, scenario: Scenario, why: &str) {
+    /// Notes what could not be measured, and why.
+    pub(crate) fn miss(&mut self, scenario: Scenario, why: &str) {
         let line = format!("{}: {why}", self.case(scenario));
         shell::warn(&line);
         self.missing.push(line);

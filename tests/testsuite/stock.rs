@@ -1,6 +1,7 @@
 //! With neither setting the binary is stock: the same words on stdout and stderr, the same files, and the two take
 //! turns on one target dir without compiling anything.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -194,4 +195,27 @@ fn taking_turns_with_roots_in_between() {
     let report = app.cargo("build").with_exe(&stock).run();
     assert!(!report.compiled_any_of("mid"), "{report}");
     assert_eq!(app.says(), GRAPH_SAYS);
+}
+
+/// A variable with nothing in it is no setting.
+#[cargo_test]
+fn the_same_with_an_empty_search_path() {
+    let app = app("app", "", "fn main() {}");
+    let kept = |name: Option<&str>| {
+        let cargo = app.cargo("build").plain();
+        match name {
+            Some(name) => cargo.env(name, "").run(),
+            None => cargo.run(),
+        };
+        let file = app.build_dir().join(".rustc_info.json");
+        let kept: serde_json::Value = serde_json::from_slice(&fs::read(file).unwrap()).unwrap();
+        app.forget();
+        // Under what answers of rustc are kept.
+        let questions = kept["outputs"].as_object().unwrap().keys();
+        questions.cloned().collect::<BTreeSet<_>>()
+    };
+    let without = kept(None);
+    for name in ["CARGO_SEARCH_PATH", "CARGO_BUILD_SEARCH_PATH"] {
+        assert_eq!(kept(Some(name)), without, "{name}");
+    }
 }

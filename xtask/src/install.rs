@@ -34,9 +34,6 @@ const FILES: &[(&str, &str)] = &[
     ),
 ];
 
-/// Those of our documents to which the manual page refers.
-const DOCUMENTS: &[&str] = &["security.md"];
-
 /// Where the upstream crate has its man pages.
 const MAN: &str = "src/etc/man";
 
@@ -59,8 +56,8 @@ pub(crate) fn run(repo: &Repo, prefix: &Path) -> Result<()> {
         shell::copy_atomically(&tree.join(MAN).join(&page), &to)?;
     }
     shell::write_if_changed(&prefix.join(manual::PAGE), &manual::page(repo)?)?;
-    for document in DOCUMENTS {
-        let to = prefix.join(manual::DOCUMENTS).join(document);
+    for document in manual::DOCUMENTS {
+        let to = prefix.join(manual::DOCUMENTS_DIR).join(document);
         shell::copy_atomically(&repo.root().join("docs").join(document), &to)?;
     }
     shell::status("Installed", prefix.join("bin").join(name).display());

@@ -12,8 +12,9 @@ use crate::shell;
 /// Where the page goes, below a prefix.
 pub(crate) const PAGE: &str = "share/man/man7/cargo-roots.7";
 
-/// Where documents go that the page refers to, below a prefix.
-pub(crate) const DOCUMENTS: &str = "share/doc/cargo-roots";
+/// Our documents that the page refers to, and where they go, below a prefix.
+pub(crate) const DOCUMENTS: &[&str] = &["security.md"];
+pub(crate) const DOCUMENTS_DIR: &str = "share/doc/cargo-roots";
 
 /// What the page is made of.
 const SOURCE: &str = "docs/settings.md";
@@ -132,13 +133,17 @@ fn render(markdown: &str) -> Result<String> {
                     links.push(dest_url);
                 } else {
                     let file = dest_url.split('#').next().unwrap_or_default();
+                    ensure!(
+                        file.is_empty() || DOCUMENTS.contains(&file),
+                        "`{file}` is referred to and not installed"
+                    );
                     document = (!file.is_empty()).then(|| file.to_owned());
                 }
             }
             Event::End(TagEnd::Link) => {
                 // It is installed with the page.
                 if let Some(file) = document.take() {
-                    line.push(&format!(" ({DOCUMENTS}/{file})"));
+                    line.push(&format!(" ({DOCUMENTS_DIR}/{file})"));
                 }
             }
             Event::Text(text) => line.push(&text),
@@ -180,14 +185,14 @@ mod tests {
     #[test]
     fn what_the_documents_use() {
         let page = render(
-            "# Title\n\nSome `code` and *more*, [here](#x), [there](https://a.b/), [more](m.md#x).\n\n## Part\n\n\
+            "# Title\n\nSome `code` and *more*, [here](#x), [there](https://a.b/), [more](security.md#x).\n\n## Part\n\n\
              ```toml\nkey = 1\n.dot\n```\n\n- one\n- two\n  lines\n\n| if | then |\n|---|---|\n| this | `that` |\n",
         )
         .expect("page");
         let expected = concat!(
             ".SH DESCRIPTION\n",
             ".PP\n",
-            "Some \\fBcode\\fR and \\fImore\\fR, here, there, more (share/doc/cargo\\-roots/m.md).\n",
+            "Some \\fBcode\\fR and \\fImore\\fR, here, there, more (share/doc/cargo\\-roots/security.md).\n",
             ".SH PART\n",
             ".PP\n.RS 4\n.EX\nkey = 1\n\\&.dot\n\n.EE\n.RE\n",
             ".IP \\(bu 2\none\n",

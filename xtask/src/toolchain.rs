@@ -42,10 +42,6 @@ pub(crate) fn run(repo: &Repo, name: &str) -> Result<()> {
         (Path::new("bin").join(program), cargo.clone()),
         (PathBuf::from(manual::PAGE), page),
         (
-            Path::new(manual::DOCUMENTS).join("security.md"),
-            repo.root().join("docs").join("security.md"),
-        ),
-        (
             PathBuf::from("etc/bash_completion.d/cargo"),
             repo.tree().join("src/etc/cargo.bashcomp.sh"),
         ),
@@ -54,6 +50,11 @@ pub(crate) fn run(repo: &Repo, name: &str) -> Result<()> {
             repo.tree().join("src/etc/_cargo"),
         ),
     ];
+    let documents = manual::DOCUMENTS.iter().map(|name| {
+        let to = Path::new(manual::DOCUMENTS_DIR).join(name);
+        (to, repo.root().join("docs").join(name))
+    });
+    let own = Vec::from_iter(own.into_iter().chain(documents));
     assemble(&base, &own, &dir)?;
     if !is_linked {
         Command::new("rustup")

@@ -63,11 +63,14 @@ pub fn may_be_rustup(gctx: &GlobalContext, rustc: &Path) -> bool {
     is_present(gctx) && is_proxy().unwrap_or_default()
 }
 
-/// Whether one of our settings is present.
+/// Whether one of our settings is present. An empty list is none.
 fn is_present(gctx: &GlobalContext) -> bool {
-    gctx.build_config()
-        .is_ok_and(|config| config.search_path.is_some() || config.deps_target_dir.is_some())
-        || gctx.get_env_os(SEARCH_PATH_ENV).is_some()
+    let in_config = gctx.build_config().is_ok_and(|config| {
+        let search_path = config.search_path.as_ref();
+        config.deps_target_dir.is_some() || search_path.is_some_and(|paths| !paths.is_empty())
+    });
+    let in_env = gctx.get_env_os(SEARCH_PATH_ENV);
+    in_config || in_env.is_some_and(|paths| !paths.is_empty())
 }
 
 /// Under what to keep rustc's answer to the question about a target that is kept under `fingerprint` by
