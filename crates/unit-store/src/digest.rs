@@ -144,7 +144,7 @@ pub struct Traces<'a> {
 /// harmless when those are moved. A path that appears otherwise was asked for by the source
 /// (`env!("OUT_DIR")`, say) and would be wrong elsewhere. In rustc's metadata, strings end with a
 /// byte of its own, and names of files in messages with a zero. `contents` is to be
-/// [without debug information](crate::without_debug_info).
+/// [a part](crate::any_part) without debug information.
 pub fn bakes_dir(contents: &[u8], dir: &Path, traces: Traces<'_>) -> bool {
     const STRING_END: u8 = 0xc1;
     let bytes = |path: &Path| path.as_os_str().as_encoded_bytes().to_vec();

@@ -52,7 +52,7 @@ pub use explain::{Difference, Keys};
 pub use key::{Key, KeyBuilder};
 pub use lock::KeyLock;
 pub use lookup::{Found, Lookup};
-pub use metadata::{is_whole, was_compiled_against, without_debug_info};
+pub use metadata::{any_part, is_whole, was_compiled_against};
 pub use observe::{FileDigests, World};
 pub use record::{Dependency, Observed, Output, Record, RecordError, is_executable, scan_outputs};
 pub use root::{Begun, Candidate, FORMAT, First, Root, RootError, WriteError};

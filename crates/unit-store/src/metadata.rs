@@ -5,6 +5,7 @@ use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 
 use memchr::memmem;
+use object::read::ReadCache;
 use object::read::archive::ArchiveFile;
 use object::{Object as _, ObjectSection as _};
 
@@ -103,28 +104,48 @@ pub fn is_whole(path: &Path) -> io::Result<bool> {
     Ok(length == end || length == at)
 }
 
-/// What is in a compiled file, an archive or object of whatever format, but for debug information and
-/// names of symbols. Of a file that is neither, or can't be understood, all of it.
-pub fn without_debug_info(contents: &[u8]) -> Vec<&[u8]> {
-    let mut parts = Vec::new();
-    let Ok(archive) = ArchiveFile::parse(contents) else {
-        add_sections(contents, &mut parts);
-        return parts;
-    };
-    for member in archive.members() {
-        match member.and_then(|member| member.data(contents)) {
-            Ok(data) => add_sections(data, &mut parts),
-            Err(_) => return vec![contents],
+/// Whether `is_meant` holds for any part of the compiled file at `path`, an archive or object of
+/// whatever format. Debug information and names of symbols are no parts. A file that is neither, or
+/// can't be understood, is a single part.
+///
+/// Of an archive, one member is in memory at a time: a cold build looks through all that it makes.
+///
+/// # Errors
+///
+/// The file can't be read.
+pub fn any_part(path: &Path, mut is_meant: impl FnMut(&[u8]) -> bool) -> io::Result<bool> {
+    let mut file = File::open(path)?;
+    let members = members(&file).unwrap_or_else(|| vec![(0, u64::MAX)]);
+    for (offset, size) in members {
+        let mut contents = Vec::new();
+        file.seek(SeekFrom::Start(offset))?;
+        file.by_ref().take(size).read_to_end(&mut contents)?;
+        if sections(&contents).into_iter().any(&mut is_meant) {
+            return Ok(true);
         }
     }
-    parts
+    Ok(false)
 }
 
-fn add_sections<'a>(contents: &'a [u8], parts: &mut Vec<&'a [u8]>) {
+/// Where the members of an archive are. `None` if it is none, or not a whole one.
+fn members(archive: &File) -> Option<Vec<(u64, u64)>> {
+    let data = ReadCache::new(archive);
+    let length = archive.metadata().ok()?.len();
+    let members = ArchiveFile::parse(&data).ok()?.members();
+    members
+        .map(|member| {
+            let (offset, size) = member.ok()?.file_range();
+            (offset.checked_add(size)? <= length).then_some((offset, size))
+        })
+        .collect()
+}
+
+/// What is in an object, but for debug information and names of symbols.
+fn sections(contents: &[u8]) -> Vec<&[u8]> {
     let Ok(object) = object::File::parse(contents) else {
-        parts.push(contents);
-        return;
+        return vec![contents];
     };
+    let mut parts = Vec::new();
     let is_debug = |section: &object::Section<'_, '_>| {
         let name = section.name_bytes().unwrap_or_default();
         let starts = [&b".debug"[..], b".zdebug", b"__debug", b"__zdebug"];
@@ -147,6 +168,7 @@ fn add_sections<'a>(contents: &'a [u8], parts: &mut Vec<&'a [u8]>) {
         start = start.max(end);
     }
     parts.extend(contents.get(start..));
+    parts
 }
 
 /// What LLVM's bitcode starts with, see <https://llvm.org/docs/BitCodeFormat.html>.
@@ -272,7 +294,7 @@ mod tests {
     fn what_is_in_no_section_counts() {
         let mut object = object_with_debug_info(".debug_str", b"/out");
         object.extend_from_slice(b"/appended");
-        let parts = without_debug_info(&object).concat();
+        let parts = sections(&object).concat();
         assert!(memmem::find(&parts, b"/appended").is_some());
         assert!(memmem::find(&parts, b"/out").is_none());
     }
@@ -292,10 +314,47 @@ mod tests {
     }
 
     #[test]
+    fn members_are_looked_at_one_by_one() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let path = dir.path().join("x.rlib");
+        let parts = |contents: &[u8]| {
+            std::fs::write(&path, contents).expect("write");
+            let mut parts = Vec::new();
+            let look = |part: &[u8]| {
+                parts.push(part.to_vec());
+                false
+            };
+            assert!(!any_part(&path, look).expect("read"));
+            parts
+        };
+        let mut object = object_with_debug_info(".debug_str", b"/out");
+        object.resize(object.len().next_multiple_of(2), b'.');
+        let header = |size: usize| format!("{:48}{size:<10}`\n", "name/");
+        let archive = [
+            b"!<arch>\n",
+            header(4).as_bytes(),
+            b"text",
+            header(object.len()).as_bytes(),
+            &object,
+        ]
+        .concat();
+        let expected = [vec![&b"text"[..]], sections(&object)].concat();
+        assert_eq!(parts(&archive), expected);
+        assert_eq!(parts(&object), sections(&object));
+        // Some of a member is missing.
+        let cut = &archive[..archive.len() - 2];
+        assert_eq!(parts(cut), [cut]);
+        assert_eq!(parts(b""), [b""]);
+        std::fs::write(&path, &archive).expect("write");
+        assert!(any_part(&path, |part| part == b"text").expect("read"));
+        any_part(&dir.path().join("none"), |_| true).expect_err("no file");
+    }
+
+    #[test]
     fn what_is_no_object_is_taken_whole() {
         let archive = b"!<arch>\nname";
         for contents in [&archive[..], b"rust\0\0\0\x09...", b"\x7fELF"] {
-            assert_eq!(without_debug_info(contents), [contents]);
+            assert_eq!(sections(contents), [contents]);
         }
     }
 
@@ -304,11 +363,11 @@ mod tests {
         let object = object_with_debug_info(".debug_str", b"/out");
         let has = |contents: &[u8], text: &[u8]| memmem::find(contents, text).is_some();
         assert!(has(&object, b"/out") && has(&object, b"code"));
-        let parts = without_debug_info(&object);
+        let parts = sections(&object);
         assert!(parts.iter().any(|part| has(part, b"code")));
         assert!(!parts.iter().any(|part| has(part, b"/out")));
         let object = object_with_debug_info(".rodata", b"/out");
-        let parts = without_debug_info(&object);
+        let parts = sections(&object);
         assert!(parts.iter().any(|part| has(part, b"/out")));
     }
 

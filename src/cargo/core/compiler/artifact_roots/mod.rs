@@ -669,7 +669,7 @@ fn copy_out(src: &Path, dst: &Path) -> CargoResult<()> {
     if let Ok(present) = dst.symlink_metadata() {
         if present.is_file()
             && present.len() == src.metadata()?.len()
-            && paths::read_bytes(src)? == paths::read_bytes(dst)?
+            && Digest::of_file(src)? == Digest::of_file(dst)?
         {
             return Ok(());
         }

@@ -21,7 +21,7 @@ use cargo_util::paths;
 use filetime::FileTime;
 use regex::Regex;
 use unit_store::{
-    Digest, Key, Observed, Traces, bakes_dir, mentions_path, without_debug_info, without_path,
+    Digest, Key, Observed, Traces, any_part, bakes_dir, mentions_path, without_path,
 };
 
 use super::sources::{SourceDigests, are_compared, is_pristine};
@@ -236,22 +236,33 @@ impl Observer {
             self.note_file(&file, &mut observed)?;
         }
 
-        let mut texts = vec![directives(stdout)];
-        find_sources(&self.places.out, &mut texts)?;
+        let runs = (self.runs.iter()).flat_map(|(_, run)| [run.out.as_path(), &run.unit]);
+        let dirs: HashSet<&Path> = (self.pkg_roots.iter().map(PathBuf::as_path))
+            .chain(runs)
+            .collect();
+        let printed = directives(stdout);
+        let mut mentioned: HashSet<&Path> = HashSet::new();
+        let mut note_mentioned = |text: &[u8]| {
+            mentioned.extend(dirs.iter().copied().filter(|dir| mentions_path(text, dir)));
+        };
+        note_mentioned(&printed);
         // Cargo takes care of `OUT_DIR` in directives, wherever that is, and of nothing else.
-        let printed = without_path(&texts[0], &self.places.out);
-        if mentions_path(&printed, &self.places.unit)
-            || (texts[1..].iter()).any(|text| mentions_path(text, &self.places.unit))
-        {
+        let printed = without_path(&printed, &self.places.out);
+        let mut is_bound = mentions_path(&printed, &self.places.unit);
+        any_source(&self.places.out, &mut |text| {
+            note_mentioned(text);
+            is_bound |= mentions_path(text, &self.places.unit);
+            false
+        })?;
+        if is_bound {
             observed.push(Observed::Location {
                 path: self.places.unit.clone(),
             });
         }
-        let mentions = |dir: &Path| texts.iter().any(|text| mentions_path(text, dir));
-        if self.pkg_roots.iter().any(|dir| mentions(dir)) {
+        if (self.pkg_roots.iter()).any(|dir| mentioned.contains(dir.as_path())) {
             observed.push(self.manifest_dir());
         }
-        self.note_runs(mentions, &mut observed);
+        self.note_runs(|dir| mentioned.contains(dir), &mut observed);
         Ok(Some(observed))
     }
 
@@ -413,14 +424,16 @@ fn is_any_baked(compiled: &[PathBuf], dirs: &[&Path], traces: Traces<'_>) -> Car
         return Ok(false);
     }
     for file in compiled {
-        let contents = paths::read_bytes(file)?;
-        for part in without_debug_info(&contents) {
-            if dirs.iter().any(|dir| bakes_dir(part, dir, traces)) {
-                return Ok(true);
-            }
+        let is_baked = |part: &[u8]| dirs.iter().any(|dir| bakes_dir(part, dir, traces));
+        if is_in_part(file, is_baked)? {
+            return Ok(true);
         }
     }
     Ok(false)
+}
+
+fn is_in_part(file: &Path, is_meant: impl FnMut(&[u8]) -> bool) -> CargoResult<bool> {
+    any_part(file, is_meant).with_context(|| format!("failed to read `{}`", file.display()))
 }
 
 /// The files in `dir` that rustc left for others than Cargo.
@@ -586,9 +599,13 @@ fn static_libraries(output: &BuildOutput) -> Vec<PathBuf> {
     files
 }
 
-/// Finds what is in files below `dir` that others may read or link: all but debug information, and the
-/// by-products of make, CMake and autoconf, which are full of paths and of no use to rustc.
-pub(super) fn find_sources(dir: &Path, texts: &mut Vec<Vec<u8>>) -> CargoResult<()> {
+/// Whether `is_meant` holds for anything in files below `dir` that others may read or link: all but
+/// debug information, and the by-products of make, CMake and autoconf, which are full of paths and of
+/// no use to rustc.
+pub(super) fn any_source(
+    dir: &Path,
+    is_meant: &mut dyn FnMut(&[u8]) -> bool,
+) -> CargoResult<bool> {
     const BY_PRODUCTS: &[&str] = &[
         "CMakeCache.txt",
         "CMakeFiles",
@@ -611,18 +628,16 @@ pub(super) fn find_sources(dir: &Path, texts: &mut Vec<Vec<u8>>) -> CargoResult<
         {
             continue;
         }
-        if file_type.is_dir() {
-            find_sources(&path, texts)?;
+        let is_found = if file_type.is_dir() {
+            any_source(&path, is_meant)?
         } else if file_type.is_symlink() {
-            let target = std::fs::read_link(&path)?;
-            texts.push(target.into_os_string().into_encoded_bytes());
-        } else if file_type.is_file() {
-            let contents = paths::read_bytes(&path)?;
-            texts.push(match str::from_utf8(&contents) {
-                Ok(_) => contents,
-                Err(_) => without_debug_info(&contents).concat(),
-            });
+            is_meant(std::fs::read_link(&path)?.as_os_str().as_encoded_bytes())
+        } else {
+            file_type.is_file() && is_in_part(&path, &mut *is_meant)?
+        };
+        if is_found {
+            return Ok(true);
         }
     }
-    Ok(())
+    Ok(false)
 }

@@ -27,7 +27,7 @@ use unit_store::{
 };
 
 use super::observe::{
-    Uses, and_real, digest_of_declared, directives, find_sources, settled_dirs, settled_variables,
+    Uses, and_real, any_source, digest_of_declared, directives, settled_dirs, settled_variables,
 };
 use super::sources::is_vendored;
 use super::start::{Seen, dep_info_name, identity};
@@ -360,17 +360,12 @@ fn is_bound_run(found: &Found, places: &Places) -> CargoResult<bool> {
     }
     let former = built_in(places);
     let stdout = directives(&paths::read_bytes(&places.script_stdout())?);
+    let mut mentions = |text: &[u8]| found.former.iter().any(|dir| mentions_path(text, dir));
     // Cargo replaces the run's own one.
-    let mut texts = vec![without_path(&stdout, &former)];
-    // Git and others lose what is empty.
-    if places.out.is_dir() {
-        find_sources(&places.out, &mut texts)?;
-    }
-    if has_lost_dirs(&stdout, &former, places) {
-        return Ok(true);
-    }
-    let mentions = |dir: &PathBuf| texts.iter().any(|text| mentions_path(text, dir));
-    Ok(found.former.iter().any(mentions))
+    Ok(mentions(&without_path(&stdout, &former))
+        || has_lost_dirs(&stdout, &former, places)
+        // Git and others lose what is empty.
+        || places.out.is_dir() && any_source(&places.out, &mut mentions)?)
 }
 
 /// Whether a path in `OUT_DIR` that the build script printed is gone. Where libraries may be is no
