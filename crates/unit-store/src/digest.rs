@@ -10,8 +10,6 @@ use std::str::FromStr;
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 use serde::ser::{Serialize, Serializer};
 
-use crate::metadata::{find_in_bitcode, is_bitcode};
-
 /// A BLAKE3 digest, 256 bits, shown as 64 lower-case hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Digest([u8; 32]);
@@ -107,87 +105,6 @@ fn digest_tree(
         }
     }
     Ok(())
-}
-
-/// Whether the text `contents` has `path` in it, as it is or as a string literal of Rust or C.
-pub fn mentions_path(contents: &[u8], path: &Path) -> bool {
-    let has = |needle: &[u8]| memchr::memmem::find(contents, needle).is_some();
-    let name = path.to_string_lossy();
-    has(path.as_os_str().as_encoded_bytes())
-        || ([
-            name.escape_debug().to_string(),
-            name.escape_default().to_string(),
-        ]
-        .iter())
-        .any(|escaped| *escaped != name && has(escaped.as_bytes()))
-}
-
-/// What a compiler may have left of a directory without having been asked to, debug information
-/// apart.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Traces<'a> {
-    /// Code that it read there. The names are in messages.
-    pub code: &'a [PathBuf],
-    /// Other files that it read there. The names may be in metadata.
-    pub data: &'a [PathBuf],
-    /// Whether the names of code may be elsewhere as well, see `file!`.
-    pub names_are_used: bool,
-    /// How often the directory itself may be in metadata. If rustc was run in it, that is once for
-    /// each file it read.
-    pub run_in: usize,
-}
-
-/// Whether the compiled file `contents` has the directory `dir` in it for other reasons than
-/// the compiler's own, the `traces`.
-///
-/// Compilers write the names of the files that they read into what they produce, which is
-/// harmless when those are moved. A path that appears otherwise was asked for by the source
-/// (`env!("OUT_DIR")`, say) and would be wrong elsewhere. In rustc's metadata, strings end with a
-/// byte of its own, and names of files in messages with a zero. `contents` is to be
-/// [a part](crate::any_part) without debug information.
-pub fn bakes_dir(contents: &[u8], dir: &Path, traces: Traces<'_>) -> bool {
-    const STRING_END: u8 = 0xc1;
-    let bytes = |path: &Path| path.as_os_str().as_encoded_bytes().to_vec();
-    let needle = bytes(dir);
-    let code: Vec<Vec<u8>> = traces.code.iter().map(|file| bytes(file)).collect();
-    let data: Vec<Vec<u8>> = traces.data.iter().map(|file| bytes(file)).collect();
-    let mut run_in = 0;
-    let mut is_baked = |rest: &[u8]| {
-        let next = |path: &[u8]| Some(rest.strip_prefix(path)?.first().copied());
-        let is_string = |path: &[u8]| next(path) == Some(Some(STRING_END));
-        let is_name = |file: &[u8]| match next(file) {
-            Some(next) => traces.names_are_used || matches!(next, Some(0 | STRING_END)),
-            None => false,
-        };
-        if is_string(&needle) {
-            run_in += 1;
-            return run_in > traces.run_in;
-        }
-        !(code.iter().any(|file| is_name(file)) || data.iter().any(|file| is_string(file)))
-    };
-    if is_bitcode(contents) {
-        let length = code.iter().chain(&data).map(Vec::len).max().unwrap_or(0);
-        let length = length.max(needle.len()) + 1;
-        let found = find_in_bitcode(contents, &needle, length);
-        if found.iter().any(|rest| is_baked(rest)) {
-            return true;
-        }
-    }
-    memchr::memmem::find_iter(contents, &needle).any(|at| is_baked(&contents[at..]))
-}
-
-/// `contents` with every `path` in it taken out, so that equal contents of two places are equal.
-pub fn without_path(contents: &[u8], path: &Path) -> Vec<u8> {
-    let needle = path.as_os_str().as_encoded_bytes();
-    let mut result = Vec::with_capacity(contents.len());
-    let mut start = 0;
-    for at in memchr::memmem::find_iter(contents, needle) {
-        result.extend_from_slice(&contents[start..at]);
-        result.push(0);
-        start = at + needle.len();
-    }
-    result.extend_from_slice(&contents[start..]);
-    result
 }
 
 impl fmt::Display for Digest {
@@ -310,50 +227,5 @@ mod tests {
             std::os::unix::fs::symlink(".", dir.path().join(name)).expect("symlink");
         }
         Digest::of_tree(dir.path()).expect("digest");
-    }
-
-    #[test]
-    fn names_of_sources_are_not_baked_in() {
-        let out = Path::new("/out");
-        let (code, data) = ([PathBuf::from("/out/gen.rs")], [PathBuf::from("/out/a.md")]);
-        let traces = Traces {
-            code: &code,
-            data: &data,
-            ..Traces::default()
-        };
-        assert!(!bakes_dir(b"xx/out/gen.rs\0yy", out, traces));
-        assert!(!bakes_dir(b"xx/out/gen.rs\xc1yy", out, traces));
-        assert!(bakes_dir(b"\0/out\0gen.rs\0", out, traces));
-        assert!(bakes_dir(b"/out/gen.rs\0 and /out", out, traces));
-        assert!(bakes_dir(b"/out/data.bin", out, traces));
-        // In metadata the name of a file, in code a constant.
-        assert!(!bakes_dir(b"/out/a.md\xc1", out, traces));
-        assert!(bakes_dir(b"/out/a.md", out, traces));
-        assert!(bakes_dir(b"/out/gen.rsyy", out, traces));
-        let names_are_used = Traces {
-            names_are_used: true,
-            ..traces
-        };
-        assert!(!bakes_dir(b"/out/gen.rsyy", out, names_are_used));
-        let run_in = Traces {
-            run_in: 2,
-            ..traces
-        };
-        assert!(!bakes_dir(b"/out\xc1/out\xc1", out, run_in));
-        assert!(bakes_dir(b"/out\xc1/out\xc1/out\xc1", out, run_in));
-        assert!(bakes_dir(b"/out\xc1", out, traces));
-        assert!(bakes_dir(b"/out", out, run_in));
-    }
-
-    #[test]
-    fn escaped_paths_are_mentioned() {
-        for (path, text) in [
-            ("/a/b", r#"x = "/a/b/c";"#),
-            (r#"/a "b""#, r#"x = "/a \"b\"/c";"#),
-            (r"C:\a\b", r#"x = "C:\\a\\b\\c";"#),
-        ] {
-            assert!(mentions_path(text.as_bytes(), Path::new(path)), "{path}");
-        }
-        assert!(!mentions_path(b"/a/c", Path::new("/a/b")));
     }
 }

@@ -34,6 +34,7 @@
 //!
 //! Nothing here looks at modification times, and nothing writes unless it holds a [`KeyLock`].
 
+mod baked;
 mod digest;
 mod explain;
 mod key;
@@ -42,18 +43,21 @@ mod lookup;
 mod mark;
 mod metadata;
 mod observe;
+mod parts;
 mod record;
 mod root;
 mod select;
 pub mod trust;
 
-pub use digest::{Digest, ParseDigestError, Traces, bakes_dir, mentions_path, without_path};
+pub use baked::{BakedDir, Traces, longest_mention, mentions_path, without_path};
+pub use digest::{Digest, ParseDigestError};
 pub use explain::{Difference, Keys};
 pub use key::{Key, KeyBuilder};
 pub use lock::KeyLock;
 pub use lookup::{Found, Lookup};
-pub use metadata::{any_part, is_whole, was_compiled_against};
+pub use metadata::{is_whole, was_compiled_against};
 pub use observe::{FileDigests, World};
+pub use parts::{Piece, any_piece};
 pub use record::{Dependency, Observed, Output, Record, RecordError, is_executable, scan_outputs};
 pub use root::{Begun, Candidate, FORMAT, First, Root, RootError, WriteError};
 pub use select::{Node, Offer, is_final, select};

@@ -21,7 +21,8 @@ use cargo_util::paths;
 use filetime::FileTime;
 use regex::Regex;
 use unit_store::{
-    Digest, Key, Observed, Traces, any_part, bakes_dir, mentions_path, without_path,
+    BakedDir, Digest, Key, Observed, Piece, Traces, any_piece, longest_mention, mentions_path,
+    without_path,
 };
 
 use super::sources::{SourceDigests, are_compared, is_pristine};
@@ -249,7 +250,8 @@ impl Observer {
         // Cargo takes care of `OUT_DIR` in directives, wherever that is, and of nothing else.
         let printed = without_path(&printed, &self.places.out);
         let mut is_bound = mentions_path(&printed, &self.places.unit);
-        any_source(&self.places.out, &mut |text| {
+        let reach = longest_mention(dirs.iter().copied().chain([self.places.unit.as_path()]));
+        any_source(&self.places.out, reach, &mut |text| {
             note_mentioned(text);
             is_bound |= mentions_path(text, &self.places.unit);
             false
@@ -423,17 +425,23 @@ fn is_any_baked(compiled: &[PathBuf], dirs: &[&Path], traces: Traces<'_>) -> Car
     if dirs.is_empty() {
         return Ok(false);
     }
+    let mut dirs = Vec::from_iter(dirs.iter().map(|dir| BakedDir::new(dir, traces)));
+    let reach = dirs.iter().map(BakedDir::reach).max().unwrap_or(0);
     for file in compiled {
-        let is_baked = |part: &[u8]| dirs.iter().any(|dir| bakes_dir(part, dir, traces));
-        if is_in_part(file, is_baked)? {
+        let is_baked = |piece: Piece<'_>| dirs.iter_mut().any(|dir| dir.is_in(piece));
+        if is_in_piece(file, reach, is_baked)? {
             return Ok(true);
         }
     }
     Ok(false)
 }
 
-fn is_in_part(file: &Path, is_meant: impl FnMut(&[u8]) -> bool) -> CargoResult<bool> {
-    any_part(file, is_meant).with_context(|| format!("failed to read `{}`", file.display()))
+fn is_in_piece(
+    file: &Path,
+    reach: usize,
+    is_meant: impl FnMut(Piece<'_>) -> bool,
+) -> CargoResult<bool> {
+    any_piece(file, reach, is_meant).with_context(|| format!("failed to read `{}`", file.display()))
 }
 
 /// The files in `dir` that rustc left for others than Cargo.
@@ -601,9 +609,10 @@ fn static_libraries(output: &BuildOutput) -> Vec<PathBuf> {
 
 /// Whether `is_meant` holds for anything in files below `dir` that others may read or link: all but
 /// debug information, and the by-products of make, CMake and autoconf, which are full of paths and of
-/// no use to rustc.
+/// no use to rustc. It is given texts of up to `reach` bytes whole, maybe twice.
 pub(super) fn any_source(
     dir: &Path,
+    reach: usize,
     is_meant: &mut dyn FnMut(&[u8]) -> bool,
 ) -> CargoResult<bool> {
     const BY_PRODUCTS: &[&str] = &[
@@ -629,11 +638,11 @@ pub(super) fn any_source(
             continue;
         }
         let is_found = if file_type.is_dir() {
-            any_source(&path, is_meant)?
+            any_source(&path, reach, is_meant)?
         } else if file_type.is_symlink() {
             is_meant(std::fs::read_link(&path)?.as_os_str().as_encoded_bytes())
         } else {
-            file_type.is_file() && is_in_part(&path, &mut *is_meant)?
+            file_type.is_file() && is_in_piece(&path, reach, |piece| is_meant(piece.bytes))?
         };
         if is_found {
             return Ok(true);

@@ -23,7 +23,8 @@ use std::rc::Rc;
 
 use cargo_util::paths;
 use unit_store::{
-    Dependency, Digest, is_executable, is_whole, mentions_path, was_compiled_against, without_path,
+    Dependency, Digest, is_executable, is_whole, longest_mention, mentions_path,
+    was_compiled_against, without_path,
 };
 
 use super::observe::{
@@ -360,12 +361,13 @@ fn is_bound_run(found: &Found, places: &Places) -> CargoResult<bool> {
     }
     let former = built_in(places);
     let stdout = directives(&paths::read_bytes(&places.script_stdout())?);
+    let reach = longest_mention(found.former.iter().map(PathBuf::as_path));
     let mut mentions = |text: &[u8]| found.former.iter().any(|dir| mentions_path(text, dir));
     // Cargo replaces the run's own one.
     Ok(mentions(&without_path(&stdout, &former))
         || has_lost_dirs(&stdout, &former, places)
         // Git and others lose what is empty.
-        || places.out.is_dir() && any_source(&places.out, &mut mentions)?)
+        || places.out.is_dir() && any_source(&places.out, reach, &mut mentions)?)
 }
 
 /// Whether a path in `OUT_DIR` that the build script printed is gone. Where libraries may be is no
