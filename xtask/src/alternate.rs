@@ -1,9 +1,9 @@
 //! Stock and drop-in take turns on one target directory, without our settings: neither may build again what the other one
-//! has built, or change a file.
+//! has built, or write a file.
 //!
 //! A turn is a command with `-v`, which says what it runs; what is not said to be `Fresh` was built. Each command is run by
 //! one Cargo, which builds; by the other one, which must not; and by the first one again. Then a source of the program is edited, and
-//! the other one is first, which must build nothing but what is in the program's own directory. All is done once for each of the
+//! the other one is first, which must build nothing but the program's own package. All is done once for each of the
 //! two being first. The last project is made here: a workspace, with a dependency from a git repository.
 //!
 //! ```text
@@ -18,8 +18,9 @@ use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use sha2::{Digest as _, Sha256};
 
@@ -115,17 +116,19 @@ pub(crate) fn run(repo: &Repo, options: &Options) -> Result<()> {
                         command.join(" "),
                         if is_first { "something" } else { "nothing" },
                     );
-                    let is_same = is_first || before == contents_below(&target)?;
-                    ensure!(
-                        is_same,
-                        "{program}: `{}` by {name} had nothing to build, and changed files",
-                        command.join(" "),
-                    );
-                    let own = format!("({}", project.display());
-                    let others = built
-                        .iter()
-                        .filter(|line| says_package(line) && !line.contains(&own));
-                    Ok(others.count())
+                    let after = match is_first {
+                        true => Vec::new(),
+                        false => contents_below(&target)?,
+                    };
+                    if before != after {
+                        let changed = after.iter().filter(|it| !before.contains(it));
+                        let changed = Vec::from_iter(changed.map(|(file, ..)| file));
+                        bail!(
+                            "{program}: `{}` by {name} had nothing to build, and wrote {changed:#?}",
+                            command.join(" "),
+                        );
+                    }
+                    Ok(of_others(&built, &project))
                 };
                 let [one, other] = pair;
                 turn(one, true)?;
@@ -135,7 +138,7 @@ pub(crate) fn run(repo: &Repo, options: &Options) -> Result<()> {
                 let others = turn(other, true)?;
                 ensure!(
                     others == 0,
-                    "{program}: `{}` by {} built {others} dependencies after an edit",
+                    "{program}: `{}` by {} built or ran {others} units of other packages after an edit",
                     command.join(" "),
                     other.0
                 );
@@ -191,22 +194,38 @@ fn built(
     Ok(said.lines().filter(is_built).map(str::to_owned).collect())
 }
 
-/// All files below a directory, each with a digest of what is in it.
-fn contents_below(dir: &Path) -> Result<Vec<(PathBuf, [u8; 32])>> {
+/// A file, when it was modified, and a digest of what is in it.
+type Contents = (PathBuf, SystemTime, [u8; 32]);
+
+/// All files below a directory.
+fn contents_below(dir: &Path) -> Result<Vec<Contents>> {
     let files = shell::files_below(dir)?.into_iter();
     files
         .map(|file| {
             let path = dir.join(&file);
             let bytes =
                 fs::read(&path).with_context(|| format!("failed to read `{}`", path.display()))?;
-            Ok((file, Sha256::digest(bytes).into()))
+            let modified = fs::metadata(&path)?.modified()?;
+            Ok((file, modified, Sha256::digest(bytes).into()))
         })
         .collect()
 }
 
-/// Whether a line says that units of a package are built.
-fn says_package(line: &str) -> bool {
-    !line.trim_start().starts_with("Running")
+/// How many lines say that units of other packages than the one in `project` are built, or their build scripts run.
+fn of_others(built: &[String], project: &Path) -> usize {
+    let place = format!("({})", project.display());
+    let is_call = |line: &str| line.trim_start().starts_with("Running");
+    let own = built
+        .iter()
+        .find(|line| !is_call(line) && line.contains(&place));
+    let own = own.and_then(|line| line.split_whitespace().nth(1));
+    let own_script = format!("/build/{}-", own.unwrap_or_default());
+    (built.iter())
+        .filter(|line| match is_call(line) {
+            true => line.contains("build-script-build`") && !line.contains(&own_script),
+            false => !line.contains(&place),
+        })
+        .count()
 }
 
 /// Makes a workspace of two packages, one of which depends on the other one, on a crate from crates.io with a proc macro and on

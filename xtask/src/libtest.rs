@@ -127,6 +127,20 @@ impl Outcomes {
         Some(outcome)
     }
 
+    /// Those of these tests.
+    pub(crate) fn only(&self, names: &BTreeSet<&str>) -> Self {
+        let only = |all: &BTreeSet<String>| {
+            let meant = all.iter().filter(|it| names.contains(it.as_str()));
+            meant.cloned().collect()
+        };
+        Self {
+            passed: only(&self.passed),
+            failed: only(&self.failed),
+            ignored: only(&self.ignored),
+            reasons: BTreeMap::new(),
+        }
+    }
+
     /// All tests.
     pub(crate) fn names(&self) -> BTreeSet<String> {
         [&self.passed, &self.failed, &self.ignored]

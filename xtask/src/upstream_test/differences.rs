@@ -8,6 +8,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
+use super::stand_in::BROKEN_OFF;
 use super::suite::DEPS_DIR;
 use crate::shell;
 
@@ -51,8 +52,14 @@ pub(super) const NOT_RUN: &[(&str, &str)] = &[
     ),
 ];
 
+/// They are run with our settings and without the stand-in, as nothing is reused in them.
 const INTERRUPTS: &str =
     "interrupts Cargo, or closes what it writes to, and there are two processes in this run";
+
+/// Whether the stand-in would be in the way of the test.
+pub(super) fn is_interrupting(name: &str) -> bool {
+    NOT_RUN.contains(&(name, INTERRUPTS))
+}
 
 impl Rule {
     /// The rule that explains all that the test `name` printed.
@@ -106,7 +113,7 @@ pub(super) enum Cause {
     Root,
     Rustup,
     Release,
-    /// Stock fails for another one than the drop-in.
+    /// Stock doesn't print the same as the drop-in.
     Different,
     Unknown,
 }
@@ -132,6 +139,11 @@ impl Cause {
         }
     }
 
+    /// Whether it has nothing to do with which Cargo it is.
+    pub(super) fn is_excuse(self) -> bool {
+        !matches!(self, Self::Different | Self::Unknown)
+    }
+
     pub(super) fn text(self) -> &'static str {
         match self {
             Self::Fixtures => "fixtures of the test are not in the published crate",
@@ -142,8 +154,8 @@ impl Cause {
             Self::Release => {
                 "the test sets a limit that Cargo only obeys if it was compiled with debug assertions"
             }
-            Self::Different => "not the same with stock and with the drop-in",
-            Self::Unknown => "unknown",
+            Self::Different => "what is printed is not the same with both",
+            Self::Unknown => "the cause is unknown",
         }
     }
 }
@@ -221,10 +233,12 @@ type Rules = Option<BTreeSet<Rule>>;
 /// How to come from what was expected to what was printed.
 struct Explanation<'a> {
     diff: &'a Diff<'a>,
-    /// Packages of which units were reused, as the drop-in says.
-    reused: BTreeSet<&'a str>,
-    /// Whether one of them was a build script.
-    has_script: bool,
+    /// Packages of which units were reused, as the drop-in says: name and version.
+    reused: BTreeSet<(&'a str, &'a str)>,
+    /// How often it says that.
+    reused_units: usize,
+    /// Those of them with build scripts.
+    scripts: BTreeSet<&'a str>,
     /// Packages that were to be cleaned and are shared, as the drop-in says.
     kept: BTreeSet<&'a str>,
     is_configuration: bool,
@@ -241,8 +255,11 @@ impl<'a> Explanation<'a> {
         let kept = (diff.actual.iter()).filter_map(|line| line.strip_prefix("[NOTE] `"));
         Self {
             diff,
-            reused: reused().filter_map(|unit| unit.split(' ').next()).collect(),
-            has_script: reused().any(|unit| unit.contains(" (build script)")),
+            reused: reused().filter_map(name_and_version).collect(),
+            reused_units: reused().count(),
+            scripts: (reused().filter(|unit| unit.contains(" (build script")))
+                .filter_map(|unit| unit.split(' ').next())
+                .collect(),
             kept: (kept.filter(|unit| unit.ends_with(" is shared and stays there")))
                 .filter_map(|unit| unit.split(' ').next())
                 .collect(),
@@ -302,15 +319,21 @@ impl<'a> Explanation<'a> {
     /// Why there is `line` where `expected` was expected.
     fn in_place_of(&self, expected: &str, line: &str) -> Option<Rule> {
         if expected.starts_with("[REMOVED] ") && line.starts_with("[REMOVED] ") {
-            return (!self.kept.is_empty()).then_some(Rule::Clean);
+            let count = |line: &str| line.split(' ').nth(1)?.parse::<usize>().ok();
+            let is_less = match (count(expected), count(line)) {
+                (Some(expected), Some(actual)) => actual <= expected,
+                _ => matches(expected, line),
+            };
+            return (!self.kept.is_empty() && is_less).then_some(Rule::Clean);
         }
         // The same but for paths.
         let words = expected.split_inclusive(DELIMITERS);
         let pattern: String = words
             .map(|word| match word.contains("/target/") {
                 true => {
-                    let end = word.trim_start_matches(|it| !DELIMITERS.contains(&it));
-                    format!("[..]{end}")
+                    let path = word.trim_end_matches(DELIMITERS);
+                    let (_, name) = path.rsplit_once('/').unwrap_or(("", path));
+                    format!("[..]/{name}{}", &word[path.len()..])
                 }
                 false => word.to_owned(),
             })
@@ -324,9 +347,12 @@ impl<'a> Explanation<'a> {
 
     fn why_missing(&self, line: &str) -> Option<Rule> {
         let word = |number| line.split_whitespace().nth(number);
-        let is_reused = |name: &str| self.reused.contains(name);
+        let unit = line.trim_start().split_once(' ').map(|(_, unit)| unit);
+        let is_reused = |package| self.reused.contains(&package);
         match word(0)? {
-            "[FRESH]" | "[CHECKING]" | "[COMPILING]" if word(1).is_some_and(is_reused) => {
+            "[FRESH]" | "[CHECKING]" | "[COMPILING]"
+                if unit.and_then(name_and_version).is_some_and(is_reused) =>
+            {
                 (!is_of_member(line)).then_some(Rule::Reused)
             }
             "[REMOVING]"
@@ -338,15 +364,23 @@ impl<'a> Explanation<'a> {
             {
                 Some(Rule::Clean)
             }
-            "[RUNNING]" if word(1) == Some("[..]") && !self.reused.is_empty() => Some(Rule::Reused),
-            _ if self.reused.iter().any(|name| is_rustc_for(line, name)) => Some(Rule::Reused),
-            _ if is_rustc_for(line, "build_script_build") && self.has_script => Some(Rule::Reused),
-            "[RUNNING]" if line.contains("build-script-build`") && self.has_script => {
+            "[RUNNING]" if word(1) == Some("[..]") && self.are_few_missing() => Some(Rule::Reused),
+            _ if (self.reused.iter()).any(|(name, _)| is_rustc_for(line, name)) => {
                 Some(Rule::Reused)
+            }
+            _ if is_rustc_for(line, "build_script_build") && !self.scripts.is_empty() => {
+                Some(Rule::Reused)
+            }
+            "[RUNNING]" if line.contains("build-script-build`") => {
+                // In a directory with the name of its package.
+                let is_of = |name: &&str| line.contains(&format!("/build/{name}-"));
+                let is_anyone_s = !line.contains("/build/");
+                (self.scripts.iter().any(is_of) || is_anyone_s && !self.scripts.is_empty())
+                    .then_some(Rule::Reused)
             }
             // Said before a unit is compiled.
             "[WARNING]" if line.contains("ignoring 'hint-mostly-unused' profile option") => {
-                (!self.reused.is_empty()).then_some(Rule::Reused)
+                (self.reused_units > 0).then_some(Rule::Reused)
             }
             path if word(1).is_none() && is_of_dependency(path) => Some(Rule::Files),
             _ => self.is_moved(line).then_some(Rule::Order),
@@ -359,7 +393,7 @@ impl<'a> Explanation<'a> {
             return Some(Rule::Configuration);
         }
         if line.starts_with("Reused ") {
-            return Some(Rule::Reused);
+            return (!is_of_member(line)).then_some(Rule::Reused);
         }
         if self.has_log && is_of_log(line) {
             return Some(Rule::Log);
@@ -370,24 +404,54 @@ impl<'a> Explanation<'a> {
         self.is_moved(line).then_some(Rule::Order)
     }
 
-    /// Whether `line` says what becomes of a unit, and is in both as often.
-    fn is_moved(&self, line: &str) -> bool {
-        const OF_UNITS: [&str; 6] = [
-            "[CHECKING]",
-            "[COMPILING]",
-            "[DIRTY]",
-            "[DOCUMENTING]",
-            "[FRESH]",
-            "[RUNNING]",
-        ];
+    /// How many lines `[RUNNING]` there are less than expected is no more than there are reused units.
+    fn are_few_missing(&self) -> bool {
         let count = |lines: &[&str]| {
-            let same = lines
-                .iter()
-                .filter(|it| matches(it, line) || matches(line, it));
-            same.count()
+            let running = lines.iter().filter(|it| it.starts_with("[RUNNING]"));
+            running.count()
         };
-        let count = [&self.diff.expected, &self.diff.actual].map(|lines| count(lines));
-        OF_UNITS.iter().any(|word| line.starts_with(word)) && count[0] == count[1]
+        let missing = count(&self.diff.expected).saturating_sub(count(&self.diff.actual));
+        missing <= self.reused_units
+    }
+
+    /// Whether `line` says what becomes of a unit, and is in both as often between the same lines that say something else.
+    fn is_moved(&self, line: &str) -> bool {
+        let places = |lines: &[&str]| {
+            let mut place = 0;
+            let mut places = Vec::new();
+            for other in lines {
+                if matches(other, line) || matches(line, other) {
+                    places.push(place);
+                }
+                place += usize::from(is_barrier(other));
+            }
+            places
+        };
+        is_of_unit(line) && places(&self.diff.expected) == places(&self.diff.actual)
+    }
+}
+
+/// Whether `line` says what becomes of a unit.
+fn is_of_unit(line: &str) -> bool {
+    const OF_UNITS: [&str; 6] = [
+        "[CHECKING]",
+        "[COMPILING]",
+        "[DIRTY]",
+        "[DOCUMENTING]",
+        "[FRESH]",
+        "[RUNNING]",
+    ];
+    OF_UNITS.iter().any(|word| line.starts_with(word)) && !is_barrier(line)
+}
+
+/// Whether all units have had their lines before `line`, and others have them behind it: a build has ended, or a program that
+/// is neither a compiler nor a build script runs.
+fn is_barrier(line: &str) -> bool {
+    let programs = ["rustc", "rustdoc", "build-script", "[..]", "--crate-name"];
+    match line.split_whitespace().next() {
+        Some("[FINISHED]" | "[DOCTEST]" | "[EXECUTABLE]" | "[GENERATED]") => true,
+        Some("[RUNNING]") => !programs.iter().any(|it| line.contains(it)),
+        _ => false,
     }
 }
 
@@ -421,8 +485,21 @@ fn is_of_member(line: &str) -> bool {
     line.contains("([ROOT]")
 }
 
+/// Of `bar v1.0.0 (build script) from …`.
+fn name_and_version(unit: &str) -> Option<(&str, &str)> {
+    let mut words = unit.split_whitespace();
+    Some((words.next()?, words.next()?))
+}
+
 fn is_rustc_for(line: &str, package: &str) -> bool {
     let name = package.replace('-', "_");
+    let calls = ["[RUNNING]", "[..]", "[DEBUG]", "{", "\""];
+    if !calls
+        .iter()
+        .any(|start| line.trim_start().starts_with(start))
+    {
+        return false;
+    }
     [
         format!("--crate-name {name} "),
         format!("crate `{name}` info"),
@@ -434,7 +511,10 @@ fn is_rustc_for(line: &str, package: &str) -> bool {
 
 /// Whether it has a path in the deps dir or in the search root.
 fn is_in_root(line: &str) -> bool {
-    line.contains(DEPS_DIR) || line.contains("/upstream-test/root/units/")
+    let is_root =
+        |rest: &str| (rest.split_once('/')).is_some_and(|(_, it)| it.starts_with("root/units/"));
+    // Of another base it is `upstream-test-1.97.0`.
+    line.contains(DEPS_DIR) || line.split("/upstream-test").skip(1).any(is_root)
 }
 
 /// Whether `line` has a unit in a root that is of the project in whose target directory it was `expected`: that is none of a
@@ -486,9 +566,28 @@ fn is_of_settings(line: &str) -> bool {
         || line.starts_with("# /") && line.ends_with("/.cargo/config.toml")
 }
 
+/// What a test printed without what is another one each time: numbers, and where the suite is.
+pub(super) fn normal(printed: &str) -> String {
+    let mut normal = String::new();
+    let mut is_number = false;
+    for character in without_colors(printed).chars() {
+        if !(is_number && character.is_ascii_digit()) {
+            is_number = character.is_ascii_digit();
+            normal.push(if is_number { '0' } else { character });
+        }
+    }
+    normal
+}
+
 /// Whether Cargo, or a program that it ran, came to an end that no test expects.
 fn has_broken_off(printed: &str) -> bool {
-    let signs = ["(signal: ", "SIGSEGV", "thread 'main' ", "internal error"];
+    let signs = [
+        BROKEN_OFF,
+        "(signal: ",
+        "SIGSEGV",
+        "thread 'main' ",
+        "internal error",
+    ];
     signs.iter().any(|sign| printed.contains(sign))
 }
 

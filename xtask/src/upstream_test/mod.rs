@@ -24,7 +24,7 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 
 pub(crate) use self::stand_in::{drop_in as stands_in_for, run as stand_in};
-use self::suite::{Settings, Subject, Suite};
+use self::suite::{Subject, Suite};
 use crate::build::{self, Profile};
 use crate::libtest::Counts;
 use crate::patches;
@@ -174,6 +174,9 @@ pub(crate) struct Options {
     /// The same, and once more with what was built then in a search root
     #[arg(long)]
     with_search_path: bool,
+    /// Take runs over from the last time that were of the same binaries, as after one that was broken off
+    #[arg(long)]
+    resume: bool,
     /// Write what came of these comparisons to `docs/upstream-tests.md`
     #[arg(long, requires = "compare", conflicts_with_all = ["filters", "core"])]
     write: bool,
@@ -241,10 +244,7 @@ pub(crate) fn compare(repo: &Repo, options: &Options) -> Result<Counts> {
 
     let suite = Suite::of_drop_in(repo)?;
     let drop_in = repo.drop_in();
-    let [drop_in, stock] = [&drop_in, &stock].map(|cargo| Subject {
-        cargo,
-        settings: Settings::Absent,
-    });
+    let [drop_in, stock] = [&drop_in, &stock].map(|cargo| Subject::plain(cargo));
 
     shell::status("Running", "upstream's testsuite with the drop-in");
     let filters = options.filters(repo)?;

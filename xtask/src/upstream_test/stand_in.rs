@@ -12,15 +12,17 @@
 //! Nothing is made up: units that were not reused get no line from here, and the totals have to be those of the log. The calls
 //! of rustc that `-v` shows can't be told; the line `Reused` stays in their place.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, BufRead, BufReader, IsTerminal, Write};
+use std::ops::AddAssign;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
 
 use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
 
 use super::suite::DEPS_DIR;
 
@@ -69,14 +71,36 @@ pub(crate) fn run(drop_in: OsString) -> Result<ExitCode> {
         }
         io::stderr().write_all(translator.held.as_bytes()).ok();
     }
-    let reused = translator.map_or(0, |translator| translator.reused_in_all);
+    let reused = translator.map_or(Reused::default(), |translator| translator.reused_in_all);
     history.reused += reused;
     let status = child.wait().context("failed to wait for the drop-in")?;
+    if status.code().is_none() {
+        // Which no test expects, and no rule excuses.
+        eprintln!("error: {BROKEN_OFF} ({status})");
+    }
     if status.success() {
         history.note_cleaning(&arguments);
     }
     history.save()?;
     Ok(end_as(status))
+}
+
+/// What is printed if a signal has ended the drop-in, as the exit code of this process doesn't say it.
+pub(super) const BROKEN_OFF: &str = "the drop-in was broken off";
+
+/// How many units were reused.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub(super) struct Reused {
+    pub(super) in_all: usize,
+    /// Of them, those that were in none of the tests' deps dirs.
+    pub(super) from_search_root: usize,
+}
+
+impl AddAssign for Reused {
+    fn add_assign(&mut self, other: Self) {
+        self.in_all += other.in_all;
+        self.from_search_root += other.from_search_root;
+    }
 }
 
 /// Turns what one process of the drop-in prints into what stock would.
@@ -87,11 +111,11 @@ struct Translator<'a> {
     target_dir: String,
     /// How many units were reused since the last totals, and in all.
     reused: usize,
-    reused_in_all: usize,
+    reused_in_all: Reused,
     /// What stock would print when the build starts, if it does.
     held: String,
-    /// Packages of which it was said what becomes of them.
-    announced: BTreeSet<String>,
+    /// Packages of which it was said what becomes of them, and how.
+    announced: BTreeMap<String, &'static str>,
     /// Those of which units were reused that this target directory had not built.
     new: BTreeSet<String>,
 }
@@ -108,8 +132,8 @@ impl<'a> Translator<'a> {
             target_dir: String::new(),
             held: String::new(),
             reused: 0,
-            reused_in_all: 0,
-            announced: BTreeSet::new(),
+            reused_in_all: Reused::default(),
+            announced: BTreeMap::new(),
             new: BTreeSet::new(),
         }
     }
@@ -153,14 +177,15 @@ impl<'a> Translator<'a> {
                 if self.is_new(package) {
                     return line;
                 }
-                match self.announced.insert(package.to_owned()) {
-                    true => said("Fresh", package).into_bytes(),
+                match self.announce(FRESH, package) {
+                    true => said(FRESH, package).into_bytes(),
                     false => Vec::new(),
                 }
             }
-            // There is one line for all units of a package.
-            Some(("Compiling" | "Checking" | "Fresh", package))
-                if self.announced.contains(package) =>
+            // There is one line for all units of a package, unless some of them were not to be built again.
+            Some((verb @ ("Compiling" | "Checking" | FRESH), package))
+                if (self.announced.get(package))
+                    .is_some_and(|it| *it != FRESH || verb == FRESH) =>
             {
                 Vec::new()
             }
@@ -182,17 +207,34 @@ impl<'a> Translator<'a> {
             return None;
         }
         self.reused += 1;
-        self.reused_in_all += 1;
+        self.reused_in_all += Reused {
+            in_all: 1,
+            from_search_root: usize::from(!dir.contains(DEPS_DIR)),
+        };
+        // Those of registries and repositories have a URL there, or nothing.
+        let source = package.strip_suffix(')').and_then(|it| it.split_once(" ("));
+        if source.is_some_and(|(_, source)| Path::new(source).is_absolute()) {
+            return Some(format!(
+                "error: {package} was reused, which nobody may share\n"
+            ));
+        }
         if is_new {
             self.new.insert(package.to_owned());
         }
-        (is_new && !self.is_quiet && self.announced.insert(package.to_owned())).then(|| {
-            let verb = match mode {
-                "check" => "Checking",
-                _ => "Compiling",
-            };
-            said(verb, package)
-        })
+        let verb = match mode {
+            "check" => "Checking",
+            _ => "Compiling",
+        };
+        (is_new && !self.is_quiet && self.announce(verb, package)).then(|| said(verb, package))
+    }
+
+    /// Notes that `verb` is said of `package`. Returns whether nothing was said before.
+    fn announce(&mut self, verb: &'static str, package: &str) -> bool {
+        let is_first = !self.announced.contains_key(package);
+        if is_first {
+            self.announced.insert(package.to_owned(), verb);
+        }
+        is_first
     }
 
     /// Whether `package`, a name with a version, has units that were new to the target directory.
@@ -219,6 +261,9 @@ impl<'a> Translator<'a> {
     }
 }
 
+/// What Cargo says, with `-v`, of a package of which nothing is built.
+const FRESH: &str = "Fresh";
+
 /// A line as Cargo prints it.
 fn said(verb: &str, package: &str) -> String {
     format!("{verb:>12} {package}\n")
@@ -231,11 +276,10 @@ struct History {
     file: Option<PathBuf>,
     /// Target directories, each with the directory of a unit.
     built: BTreeSet<(String, String)>,
-    /// How many units were reused.
-    reused: usize,
+    reused: Reused,
 }
 
-/// What the file is called that has the number of units that a test reused.
+/// What the file is called that has the numbers of units that a test reused.
 pub(super) const REUSED: &str = "reused-units";
 
 impl History {
@@ -247,7 +291,7 @@ impl History {
         let text = text.unwrap_or_default();
         let built = text.lines().filter_map(|line| line.split_once('\t'));
         let reused = file.as_ref().map(|file| file.with_file_name(REUSED));
-        let reused = reused.and_then(|file| fs::read_to_string(file).ok()?.parse().ok());
+        let reused = reused.and_then(|file| serde_json::from_slice(&fs::read(file).ok()?).ok());
         Self {
             file,
             reused: reused.unwrap_or_default(),
@@ -293,7 +337,10 @@ impl History {
             .iter()
             .map(|(dir, unit)| format!("{dir}\t{unit}\n"));
         fs::write(file, lines.collect::<String>())
-            .and_then(|()| fs::write(file.with_file_name(REUSED), self.reused.to_string()))
+            .and_then(|()| {
+                let reused = serde_json::to_vec(&self.reused)?;
+                fs::write(file.with_file_name(REUSED), reused)
+            })
             .with_context(|| format!("failed to write `{}`", file.display()))
     }
 }
@@ -372,6 +419,17 @@ mod tests {
             &[REUSED[0], REUSED[1], "      Reused a v1.0.0 from /r"],
         );
         assert_eq!(verbose, "       Fresh a v1.0.0\n");
+        let partly = translated(
+            &mut history,
+            &["build", "-v"],
+            &[
+                REUSED[0],
+                REUSED[1],
+                "      Reused a v1.0.0 from /r",
+                "   Compiling a v1.0.0",
+            ],
+        );
+        assert_eq!(partly, "       Fresh a v1.0.0\n   Compiling a v1.0.0\n");
         let broken = ["error: the listed checksum of `/v/a/src/lib.rs` has changed:"];
         let lines = [&REUSED[..2], &broken].concat();
         let failed = translated(&mut History::default(), &["build"], &lines);
@@ -401,6 +459,15 @@ mod tests {
                 "   Building [====>] 1/1\r    Finished `dev` profile target(s) in 0.10s\n",
             ),
             ("warning: a; b", "warning: a; b\n"),
+            // No path package may be, wherever it is from.
+            (
+                "   0.02s DEBUG cargo::artifact_roots: reused a v1.0.0 (/a) (build) in /r/units/a-1.0.0/0/0",
+                "error: a v1.0.0 (/a) was reused, which nobody may share\n",
+            ),
+            (
+                "   0.02s DEBUG cargo::artifact_roots: reused a v1.0.0 (file:///a#12) (build) in /r/units/a-1.0.0/1/0",
+                "   Compiling a v1.0.0 (file:///a#12)\n",
+            ),
             // What the log doesn't have was not reused.
             (
                 "    Finished `dev` profile target(s) in 0.10s; 2 units reused from /r, 1 compiled",

@@ -1,9 +1,14 @@
 //! The whole suite, held against stock, test by test, and with our settings.
 //!
-//! A test is *different* in a run if it fails there, twice, and passes twice in the run that it is held against. One that
-//! does otherwise the second time is *unsteady*. With our settings absent no test may be different, nor be missing. With
+//! A test that fails in a run, and passes in the one that it is held against, is run again in both, and if one of them does otherwise
+//! then, [`TIMES`] more. It is *different* if it fails more than once, and more often than there; if not, it is *unsteady*. With our
+//! settings absent no test may be different, nor be missing. With
 //! them, files of dependencies are elsewhere, and tests that look there are different by design: [`Rule`] says which, from
-//! what a test printed. Any other one that is different counts as failed.
+//! what a test printed each time. Any other one that is different counts as failed. So does one that fails in both, if it doesn't
+//! print the same, or if no [`Cause`] is known.
+//!
+//! A run takes a quarter of an hour and leaves a log, with a record of what it was made with. `--resume` takes those that are of the
+//! same binaries as what a run would come to.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -11,12 +16,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::thread;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
+use serde::{Deserialize, Serialize};
 
-use super::differences::{Cause, NOT_RUN, Rule};
-use super::stand_in::REUSED;
-use super::suite::{DEPS_DIR, Settings, Subject, Suite};
+use super::differences::{Cause, NOT_RUN, Rule, is_interrupting, normal};
+use super::stand_in::{REUSED, Reused};
+use super::suite::{self, DEPS_DIR, Settings, Subject, Suite};
 use super::{Options, REPORT};
 use crate::build;
 use crate::libtest::{self, Outcomes};
@@ -34,115 +41,219 @@ struct Contender<'a> {
     logs: &'a Path,
 }
 
+/// File in the search root that says from which run its units are.
+const ORIGIN: &str = "origin";
+
+/// How often tests are run again of which it is not clear whether they are different.
+const TIMES: usize = 4;
+
+/// A run that there was.
+#[derive(Deserialize, Serialize)]
+struct Record {
+    /// What it depends on.
+    identity: String,
+    date: String,
+    reused: Option<Reused>,
+}
+
 impl Contender<'_> {
+    fn file(&self, ending: &str) -> PathBuf {
+        self.logs.join(format!("{}{ending}", self.stem))
+    }
+
     fn log(&self) -> PathBuf {
-        self.logs.join(format!("{}.log", self.stem))
+        self.file(".log")
     }
 
-    fn log_again(&self) -> PathBuf {
-        self.logs.join(format!("{}-again.log", self.stem))
-    }
-
-    fn run(&self, filters: &[String]) -> Result<Outcomes> {
-        shell::status("Running", format!("upstream's testsuite: {}", self.name));
+    /// Runs the suite, unless there is a run that was the same. `after` gets what the tests left.
+    fn run(
+        &self,
+        options: &Options,
+        filters: &[String],
+        after: impl FnOnce() -> Result<()>,
+    ) -> Result<Run> {
         let mut args = filters.to_vec();
         for name in self.not_run() {
             args.extend(["--skip".to_owned(), name.to_owned()]);
         }
-        self.suite.run(self.subject, &args, &self.log())
-    }
-
-    /// The same with our settings, and how many units the tests have reused.
-    fn run_and_count(&self, filters: &[String]) -> Result<(Outcomes, Option<usize>)> {
-        let outcomes = self.run(filters)?;
-        Ok((outcomes, Some(reused(self.suite.scratch())?)))
+        let mut identity = self.suite.identity(self.subject, &args)?;
+        if let Settings::SearchPath(root) = self.subject.settings {
+            identity += &shell::read(&root.join(ORIGIN))?;
+        }
+        let file = self.file(".json");
+        if options.resume
+            && let Some(record) = fs::read(&file)
+                .ok()
+                .and_then(|it| serde_json::from_slice::<Record>(&it).ok())
+            && record.identity == identity
+            && let Some(outcomes) = suite::outcomes_of(&shell::read(&self.log())?)
+        {
+            shell::status(
+                "Resuming",
+                format!("with the run of {}: {}", record.date, self.name),
+            );
+            return Ok(Run { outcomes, record });
+        }
+        shell::status("Running", format!("upstream's testsuite: {}", self.name));
+        let outcomes = self.suite.run(self.subject, &args, &self.log())?;
+        let reused = match self.subject.translated {
+            true => Some(reused(self.suite.scratch())?),
+            false => None,
+        };
+        after()?;
+        let record = Record {
+            identity,
+            date: shell::today()?,
+            reused,
+        };
+        shell::write_if_changed(&file, &serde_json::to_string(&record)?)?;
+        Ok(Run { outcomes, record })
     }
 
     fn not_run(&self) -> impl Iterator<Item = &'static str> {
-        let is_absent = matches!(self.subject.settings, Settings::Absent);
         let names = NOT_RUN.iter().map(|(name, _)| *name);
-        names.filter(move |_| !is_absent)
+        let is_translated = self.subject.translated;
+        names.filter(move |_| is_translated)
     }
 
-    /// Runs these once more. Returns those that passed.
-    fn run_again(&self, names: &BTreeSet<String>) -> Result<BTreeSet<String>> {
+    /// Runs these once more. Returns those that failed, and what they printed.
+    fn run_again(&self, names: &BTreeSet<String>) -> Result<BTreeMap<String, String>> {
         if names.is_empty() {
-            return Ok(BTreeSet::new());
+            return Ok(BTreeMap::new());
         }
         shell::status(
             "Running",
             format!("{} tests again: {}", names.len(), self.name),
         );
-        let log = self.log_again();
+        let log = self.file("-again.log");
         let outcomes = self.suite.run_exactly(self.subject, names, &log)?;
-        Ok(outcomes.passed)
+        let mut printed = libtest::failures(&shell::read(&log)?);
+        let failed = outcomes.failed.into_iter();
+        Ok(failed
+            .map(|name| {
+                let text = printed.remove(&name).unwrap_or_default();
+                (name, text)
+            })
+            .collect())
     }
 }
+
+/// What a run came to.
+struct Run {
+    outcomes: Outcomes,
+    record: Record,
+}
+
+/// How often a test failed.
+#[derive(Clone, Copy, Default)]
+struct Times {
+    here: usize,
+    there: usize,
+    of: usize,
+}
+
+/// Names of tests.
+type ByRule<'a> = BTreeMap<Rule, Vec<&'a str>>;
 
 /// What a run has that another one has not.
 struct Comparison {
     name: &'static str,
-    outcomes: Outcomes,
-    /// How many units were reused, with our settings.
-    reused: Option<usize>,
-    /// Tests that are different, and all that they printed.
-    different: BTreeMap<String, String>,
-    unsteady: BTreeSet<String>,
+    run: Run,
+    /// Tests that are different, and all that they printed each time they failed.
+    different: BTreeMap<String, Vec<String>>,
+    unsteady: BTreeMap<String, Times>,
     missing: BTreeSet<String>,
+    /// Tests that pass here and not there.
+    better: BTreeSet<String>,
 }
 
 impl Comparison {
-    /// Runs `subject` and holds it against `outcomes` of `reference`.
+    /// Holds `run` of `subject` against `there`, one of `reference`.
     fn new(
-        reference: (&Contender<'_>, &Outcomes),
+        (reference, there): (&Contender<'_>, &Outcomes),
         subject: &Contender<'_>,
-        outcomes: Outcomes,
-        reused: Option<usize>,
+        run: Run,
     ) -> Result<Self> {
-        let (contender, expected) = reference;
-        ensure!(
-            reused != Some(0),
-            "{}: no test has reused anything, so that it says nothing",
-            subject.name
-        );
-        let all = &expected.passed & &outcomes.failed;
-        let mut unsteady = subject.run_again(&all)?;
-        let suspects = &all - &unsteady;
-        let failures = match suspects.is_empty() {
-            true => BTreeMap::new(),
-            false => libtest::failures(&shell::read(&subject.log_again())?),
-        };
-        let steady = contender.run_again(&all)?;
-        unsteady.extend(all.difference(&steady).cloned());
-        let text = |name: &String| failures.get(name).cloned().unwrap_or_default();
-        let different = (suspects.intersection(&steady))
-            .map(|name| (name.clone(), text(name)))
-            .collect();
+        let here = &run.outcomes;
+        if let Some(reused) = run.record.reused {
+            let is_used = match subject.subject.settings {
+                Settings::SearchPath(_) => reused.from_search_root > 0,
+                Settings::Absent | Settings::DepsDir => reused.in_all > 0,
+            };
+            ensure!(
+                is_used,
+                "{}: no test has reused anything, so that it says nothing",
+                subject.name
+            );
+        }
+        let suspects = &there.passed & &here.failed;
+        let printed = libtest::failures(&shell::read(&subject.log())?);
+        let (mut times, mut texts) = (BTreeMap::new(), BTreeMap::<String, Vec<String>>::new());
+        for name in &suspects {
+            times.insert(
+                name.clone(),
+                Times {
+                    here: 1,
+                    there: 0,
+                    of: 1,
+                },
+            );
+            texts.insert(
+                name.clone(),
+                vec![printed.get(name).cloned().unwrap_or_default()],
+            );
+        }
+        let mut unclear = suspects;
+        for time in 0..=TIMES {
+            let [ours, theirs] = [subject, reference].map(|it| it.run_again(&unclear));
+            let (ours, theirs) = (ours?, theirs?);
+            for name in &unclear {
+                let times = times.entry(name.clone()).or_insert_with(Times::default);
+                times.of += 1;
+                times.there += usize::from(theirs.contains_key(name));
+                if let Some(text) = ours.get(name) {
+                    times.here += 1;
+                    texts.entry(name.clone()).or_default().push(text.clone());
+                }
+            }
+            if time == 0 {
+                unclear.retain(|name| !ours.contains_key(name) || theirs.contains_key(name));
+            }
+        }
+        let (different, unsteady) =
+            (times.into_iter()).partition(|(_, it)| it.here > it.there.max(1));
+        let different: BTreeMap<String, Times> = different;
         // What is ignored here and passed there has gone, too.
-        let there = &expected.names() - &expected.ignored;
-        let here = &outcomes.names() - &outcomes.ignored;
+        let expected = &there.names() - &there.ignored;
+        let present = &here.names() - &here.ignored;
         Ok(Self {
             name: subject.name,
-            reused,
-            different,
+            different: (different.into_keys())
+                .map(|name| {
+                    let text = texts.remove(&name).unwrap_or_default();
+                    (name, text)
+                })
+                .collect(),
             unsteady,
-            missing: (there.difference(&here))
+            missing: (expected.difference(&present))
                 .filter(|name| !subject.not_run().any(|it| it == name.as_str()))
                 .cloned()
                 .collect(),
-            outcomes,
+            better: &here.passed & &there.failed,
+            run,
         })
     }
 
     /// Of those that are different, which follow from which rule. All that are left have no excuse.
-    fn classified(&self) -> (BTreeMap<Rule, Vec<&str>>, BTreeMap<&str, &str>) {
-        let mut by_rule = BTreeMap::<Rule, Vec<&str>>::new();
+    fn classified(&self) -> (ByRule<'_>, BTreeMap<&str, &[String]>) {
+        let mut by_rule = ByRule::new();
         let mut rest = BTreeMap::new();
-        for (name, text) in &self.different {
-            match Rule::of(name, text) {
+        for (name, texts) in &self.different {
+            let rules: Option<Vec<Rule>> = texts.iter().map(|text| Rule::of(name, text)).collect();
+            match rules.and_then(|rules| rules.into_iter().max()) {
                 Some(rule) => by_rule.entry(rule).or_default().push(name),
                 None => {
-                    rest.insert(name.as_str(), text.as_str());
+                    rest.insert(name.as_str(), texts.as_slice());
                 }
             }
         }
@@ -160,106 +271,89 @@ pub(super) fn run(repo: &Repo, options: &Options) -> Result<ExitCode> {
         false => None,
     };
     let suite = Suite::of_drop_in(repo)?;
-    let plain = Contender {
-        name: "the drop-in, settings absent",
-        suite: &suite,
-        subject: Subject {
-            cargo: &drop_in,
-            settings: Settings::Absent,
-        },
-        stem: "drop-in",
+    let contender = |name, suite, subject, stem| Contender {
+        name,
+        suite,
+        subject,
+        stem,
         logs,
     };
-    let plain_outcomes = plain.run(&filters)?;
+    let plain = "the drop-in, settings absent";
+    let plain = contender(plain, &suite, Subject::plain(&drop_in), "drop-in");
+    let plain_run = plain.run(options, &filters, || Ok(()))?;
+    let plain_outcomes = plain_run.outcomes.clone();
+    let ran = plain_outcomes.passed.len() + plain_outcomes.failed.len();
+    ensure!(ran > 0, "no test has such a name");
+    ensure!(
+        plain_outcomes.passed.len() * 10 >= ran * 8,
+        "{} of {ran} tests fail without our settings: something on this machine is not as they expect it, see `{}`",
+        plain_outcomes.failed.len(),
+        plain.log().display()
+    );
 
     let mut comparisons = Vec::new();
     let mut both_fail = BTreeMap::new();
-    let mut stock_outcomes = None;
+    let mut stock_run = None;
     if let Some((cargo, suite)) = &stock {
-        let contender = Contender {
-            name: "stock",
-            suite,
-            subject: Subject {
-                cargo,
-                settings: Settings::Absent,
-            },
-            stem: "stock",
-            logs,
-        };
-        let outcomes = contender.run(&filters)?;
-        let printed = libtest::failures(&shell::read(&plain.log())?);
-        let printed_by_stock = libtest::failures(&shell::read(&contender.log())?);
-        let dir = repo.stock_tree().join("tests").join("testsuite");
-        for name in outcomes.failed.intersection(&plain_outcomes.failed) {
-            let cause = |printed: &BTreeMap<String, String>| {
-                Cause::of(name, printed.get(name).map_or("", String::as_str), &dir)
-            };
-            let cause = match cause(&printed) {
-                same if same == cause(&printed_by_stock) => same,
-                _ => Cause::Different,
-            };
-            both_fail.insert(name.clone(), cause);
-        }
-        let reference = (&contender, &outcomes);
-        let mut comparison = Comparison::new(reference, &plain, plain_outcomes.clone(), None)?;
-        // Stock may have failed by chance only.
-        let is_doubtful = |cause: &Cause| matches!(cause, Cause::Different | Cause::Unknown);
-        let doubtful: BTreeSet<String> = (both_fail.iter())
-            .filter(|(_, cause)| is_doubtful(cause))
-            .map(|(name, _)| name.clone())
-            .collect();
-        let [ours, theirs] = [&plain, &contender].map(|it| it.run_again(&doubtful));
-        let (ours, theirs) = (ours?, theirs?);
-        for name in theirs.difference(&ours) {
-            let text = printed.get(name).cloned().unwrap_or_default();
-            comparison.different.insert(name.clone(), text);
-        }
-        comparison.unsteady.extend(ours.iter().cloned());
-        both_fail.retain(|name, _| !ours.contains(name) && !theirs.contains(name));
-        comparisons.push(comparison);
-        stock_outcomes = Some(outcomes);
+        let stock = contender("stock", suite, Subject::plain(cargo), "stock");
+        let run = stock.run(options, &filters, || Ok(()))?;
+        both_fail = causes(repo, (&stock, &run.outcomes), (&plain, &plain_outcomes))?;
+        comparisons.push(Comparison::new((&stock, &run.outcomes), &plain, plain_run)?);
+        stock_run = Some(run);
     }
 
     let reference = (&plain, &plain_outcomes);
     let root = logs.join("root");
+    let deps_dir = "with a deps dir";
+    let search_path = "with a deps dir and a search path";
     if options.with_deps_dir || options.with_search_path {
-        let contender = Contender {
-            name: "with a deps dir",
-            suite: &suite,
-            subject: Subject {
-                cargo: &drop_in,
-                settings: Settings::DepsDir,
-            },
-            stem: "deps-dir",
-            logs,
-        };
-        let (outcomes, reused) = contender.run_and_count(&filters)?;
-        if options.with_search_path {
+        let subject = Subject::with(&drop_in, Settings::DepsDir);
+        let with = contender(deps_dir, &suite, subject, "deps-dir");
+        let run = with.run(options, &filters, || {
             let count = gather(suite.scratch(), &root)?;
             shell::status("Gathered", format!("{count} units for a search root"));
+            ensure!(count > 0, "the tests left no units");
+            let origin = SystemTime::now().duration_since(UNIX_EPOCH)?;
+            shell::write_if_changed(&root.join(ORIGIN), &format!("{origin:?}"))
+        })?;
+        comparisons.push(Comparison::new(reference, &with, run)?);
+        let names: BTreeSet<&str> = (NOT_RUN.iter().map(|(name, _)| *name))
+            .filter(|name| is_interrupting(name))
+            .collect();
+        let expected = plain_outcomes.only(&names);
+        if expected.total() > 0 {
+            let subject = Subject {
+                translated: false,
+                ..subject
+            };
+            let contender = contender(
+                "with a deps dir and no stand-in",
+                &suite,
+                subject,
+                "no-stand-in",
+            );
+            let exactly = ["--exact"].into_iter().chain(names).map(str::to_owned);
+            let run = contender.run(options, &Vec::from_iter(exactly), || Ok(()))?;
+            comparisons.push(Comparison::new((&plain, &expected), &contender, run)?);
         }
-        comparisons.push(Comparison::new(reference, &contender, outcomes, reused)?);
     }
     if options.with_search_path {
-        let contender = Contender {
-            name: "with a deps dir and a search path",
-            suite: &suite,
-            subject: Subject {
-                cargo: &drop_in,
-                settings: Settings::SearchPath(&root),
-            },
-            stem: "search-path",
-            logs,
-        };
-        let (outcomes, reused) = contender.run_and_count(&filters)?;
-        comparisons.push(Comparison::new(reference, &contender, outcomes, reused)?);
+        let settings = Settings::SearchPath(&root);
+        let subject = Subject::with(&drop_in, settings);
+        let contender = contender(search_path, &suite, subject, "search-path");
+        let run = contender.run(options, &filters, || Ok(()))?;
+        comparisons.push(Comparison::new(reference, &contender, run)?);
     }
 
     let mut failed = 0;
-    for (name, _) in (both_fail.iter()).filter(|(_, cause)| **cause == Cause::Different) {
+    for (name, cause) in &both_fail {
+        if cause.is_excuse() {
+            continue;
+        }
         failed += 1;
         shell::warn(format!(
-            "upstream's `{name}` does not fail for the same reason with stock and with the drop-in"
+            "upstream's `{name}` fails with stock and with the drop-in: {}",
+            cause.text()
         ));
     }
     for comparison in &comparisons {
@@ -269,10 +363,11 @@ pub(super) fn run(repo: &Repo, options: &Options) -> Result<ExitCode> {
         let rules: usize = by_rule.values().map(Vec::len).sum();
         let wrong = rest.len() + comparison.missing.len() + if without { rules } else { 0 };
         failed += wrong;
-        for (name, text) in &rest {
+        for (name, texts) in &rest {
             shell::warn(format!(
-                "upstream's `{name}` is different {}:\n{text}",
-                comparison.name
+                "upstream's `{name}` is different {}:\n{}",
+                comparison.name,
+                texts.join("\n")
             ));
         }
         for name in &comparison.missing {
@@ -281,23 +376,18 @@ pub(super) fn run(repo: &Repo, options: &Options) -> Result<ExitCode> {
                 comparison.name
             ));
         }
+        let outcomes = &comparison.run.outcomes;
         println!(
             "{}: {} passed, {} failed, {} ignored; {rules} different by design, {} unsteady, {wrong} wrong",
             comparison.name,
-            comparison.outcomes.passed.len(),
-            comparison.outcomes.failed.len(),
-            comparison.outcomes.ignored.len(),
+            outcomes.passed.len(),
+            outcomes.failed.len(),
+            outcomes.ignored.len(),
             comparison.unsteady.len(),
         );
     }
     if options.write {
-        let text = report(
-            repo,
-            options,
-            stock_outcomes.as_ref(),
-            &comparisons,
-            &both_fail,
-        )?;
+        let text = report(repo, options, stock_run.as_ref(), &comparisons, &both_fail)?;
         let file = match repo.is_default() {
             true => format!("{REPORT}.md"),
             false => format!("{REPORT}-{}.md", repo.base()?.rust),
@@ -313,31 +403,72 @@ pub(super) fn run(repo: &Repo, options: &Options) -> Result<ExitCode> {
 }
 
 /// How many units all tests have reused.
-fn reused(scratch: &Path) -> Result<usize> {
-    let files = shell::files_below(scratch)?;
-    let files = files.iter().filter(|file| file.ends_with(REUSED));
-    files
-        .map(|file| {
+fn reused(scratch: &Path) -> Result<Reused> {
+    let mut sum = Reused::default();
+    for file in shell::files_below(scratch)? {
+        if file.ends_with(REUSED) {
             let text = shell::read(&scratch.join(file))?;
             // What was killed while it wrote it doesn't count.
-            Ok(text.parse::<usize>().unwrap_or_default())
-        })
-        .sum::<Result<usize>>()
+            sum += serde_json::from_str(&text).unwrap_or_default();
+        }
+    }
+    Ok(sum)
 }
 
-/// How many places of the suite end a test at once that compiles for another target.
-fn cross_tests(suite: &Path) -> Result<usize> {
-    let files = shell::files_below(suite)?;
-    let sources = files
-        .iter()
-        .filter(|file| file.extension().is_some_and(|it| it == "rs"));
-    sources
-        .map(|file| {
-            let text = shell::read(&suite.join(file))?;
-            let is_end = |line: &&str| line.contains("if ") && line.ends_with("disabled() {");
-            Ok(text.lines().filter(is_end).count())
+/// Why tests fail with stock and with the drop-in. What is not the same twice is not in there, but [`Cause::Different`].
+fn causes(
+    repo: &Repo,
+    (stock, there): (&Contender<'_>, &Outcomes),
+    (plain, here): (&Contender<'_>, &Outcomes),
+) -> Result<BTreeMap<String, Cause>> {
+    let dir = repo.stock_tree().join("tests").join("testsuite");
+    let printed =
+        |it: &Contender<'_>| Ok::<_, anyhow::Error>(libtest::failures(&shell::read(&it.log())?));
+    let (mut theirs, mut ours) = (printed(stock)?, printed(plain)?);
+    let both = &there.failed & &here.failed;
+    let cause = |name: &String,
+                 theirs: &BTreeMap<String, String>,
+                 ours: &BTreeMap<String, String>| {
+        match (theirs.get(name), ours.get(name)) {
+            (Some(theirs), Some(ours)) if normal(theirs) == normal(ours) => {
+                Cause::of(name, ours, &dir)
+            }
+            _ => Cause::Different,
+        }
+    };
+    // Jobs run in any order, and either may have failed by chance.
+    let doubtful: BTreeSet<String> = (both.iter())
+        .filter(|name| !cause(name, &theirs, &ours).is_excuse())
+        .cloned()
+        .collect();
+    theirs.extend(stock.run_again(&doubtful)?);
+    ours.extend(plain.run_again(&doubtful)?);
+    Ok(both
+        .into_iter()
+        .map(|name| {
+            let cause = cause(&name, &theirs, &ours);
+            (name, cause)
         })
-        .sum::<Result<usize>>()
+        .collect())
+}
+
+/// How many tests of the suite end at once, as they compile for another target.
+fn cross_tests(suite: &Path) -> Result<usize> {
+    let mut count = 0;
+    for file in shell::files_below(suite)? {
+        if file.extension().is_none_or(|it| it != "rs") {
+            continue;
+        }
+        let mut is_in_test = false;
+        for line in shell::read(&suite.join(file))?.lines() {
+            if line.trim_start().starts_with("fn ") {
+                is_in_test = true;
+            } else if line.contains("if ") && line.ends_with("disabled() {") {
+                count += usize::from(std::mem::take(&mut is_in_test));
+            }
+        }
+    }
+    Ok(count)
 }
 
 /// Moves the units in the deps dirs of all tests into one root. Returns how many there are.
@@ -374,7 +505,7 @@ fn gather(scratch: &Path, root: &Path) -> Result<usize> {
 fn report(
     repo: &Repo,
     options: &Options,
-    stock: Option<&Outcomes>,
+    stock: Option<&Run>,
     comparisons: &[Comparison],
     both_fail: &BTreeMap<String, Cause>,
 ) -> Result<String> {
@@ -394,8 +525,8 @@ patches and the overlay were those of commit {commit}.
 The suite is the one that is published with {title}. It is run whole: with Cargo built from that crate, by the suite built
 from it; with the drop-in and our settings absent, by the suite built from the patched crate{others}.
 
-| run | passed | failed | ignored | different | unsteady | missing | reused units |
-|---|--:|--:|--:|--:|--:|--:|--:|",
+| run | passed | failed | ignored | different | unsteady | missing | reused units | of them from the search root |
+|---|--:|--:|--:|--:|--:|--:|--:|--:|",
         base_flag = match repo.is_default() {
             true => String::new(),
             false => format!("--base {} ", base.rust),
@@ -409,32 +540,40 @@ from it; with the drop-in and our settings absent, by the suite built from the p
             (true, false) => "; and with the drop-in, where each test\nhas a deps dir of its own",
             (false, false) => "",
         },
-        date = shell::today()?,
+        date = (stock.into_iter())
+            .chain(comparisons.iter().map(|it| &it.run))
+            .map(|run| run.record.date.as_str())
+            .min()
+            .unwrap_or_default(),
         commit = repo.commit()?,
         rustc = rustc.trim(),
         cores = thread::available_parallelism()?,
         title = base.title(),
     )?;
     if let Some(stock) = stock {
-        writeln!(text, "| stock | {} | | | | |", counts(stock))?;
+        writeln!(text, "| stock | {} | | | | | |", counts(&stock.outcomes))?;
     }
     for comparison in comparisons {
         writeln!(
             text,
             "| {} | {} | {} | {} | {} | {} |",
             comparison.name,
-            counts(&comparison.outcomes),
+            counts(&comparison.run.outcomes),
             comparison.different.len(),
             comparison.unsteady.len(),
             comparison.missing.len(),
-            (comparison.reused).map_or_else(String::new, |reused| reused.to_string()),
+            (comparison.run.record.reused).map_or_else(
+                || " | ".to_owned(),
+                |reused| format!("{} | {}", reused.in_all, reused.from_search_root)
+            ),
         )?;
     }
     writeln!(
         text,
         "
-*Different* is a test that fails, twice, and passes with what the run is held against: with stock, where our settings are
-absent; with the drop-in without settings, where they are present. *Unsteady* is one that did otherwise when it was run again."
+*Different* is a test that fails each time, or more often than with what the run is held against: that is stock, where our settings
+are absent, and the drop-in without settings, where they are present. *Unsteady* is one that failed once only, or no more often
+than there."
     )?;
 
     if !both_fail.is_empty() {
@@ -449,17 +588,12 @@ absent; with the drop-in without settings, where they are present. *Unsteady* is
         for (cause, names) in &by_cause {
             writeln!(text, "| {} | {} |", cause.text(), names.len())?;
         }
-        let unexplained = [Cause::Different, Cause::Unknown];
-        for name in unexplained
-            .iter()
-            .filter_map(|it| by_cause.get(it))
-            .flatten()
-        {
-            writeln!(text, "\n- `{name}`")?;
+        for (cause, names) in by_cause.iter().filter(|(cause, _)| !cause.is_excuse()) {
+            list(&mut text, cause.text(), names.iter().copied())?;
         }
     }
 
-    if let Some(outcomes) = comparisons.first().map(|it| &it.outcomes) {
+    if let Some(outcomes) = comparisons.first().map(|it| &it.run.outcomes) {
         let mut by_reason = BTreeMap::<&str, usize>::new();
         for name in &outcomes.ignored {
             let reason = outcomes
@@ -474,14 +608,15 @@ absent; with the drop-in without settings, where they are present. *Unsteady* is
         }
         writeln!(
             text,
-            "\nTests that compile for another target end at once, at {} places, and count as passed: `CFG_DISABLE_CROSS_TESTS` is set.",
+            "\nOf the tests that passed, {} compile for another target, and end at once: `CFG_DISABLE_CROSS_TESTS` is set.",
             cross_tests(&repo.stock_tree().join("tests").join("testsuite"))?
         )?;
     }
 
     for comparison in comparisons {
         let (by_rule, rest) = comparison.classified();
-        if by_rule.is_empty() && rest.is_empty() && comparison.unsteady.is_empty() {
+        let is_same = by_rule.is_empty() && rest.is_empty() && comparison.unsteady.is_empty();
+        if is_same && comparison.better.is_empty() {
             continue;
         }
         writeln!(text, "\n## Different {}\n", comparison.name)?;
@@ -495,12 +630,22 @@ absent; with the drop-in without settings, where they are present. *Unsteady* is
             list(&mut text, &format!("{rule:?}"), names.iter().copied())?;
         }
         list(&mut text, "Nothing explains", rest.keys().copied())?;
-        let unsteady = comparison.unsteady.iter().map(String::as_str);
-        list(&mut text, "Unsteady", unsteady)?;
+        for (name, times) in &comparison.unsteady {
+            let Times { here, there, of } = times;
+            writeln!(
+                text,
+                "\nUnsteady: `{name}` failed {here} times in {of}, and what it is held against {there} times."
+            )?;
+        }
+        list(
+            &mut text,
+            "Pass here and not there",
+            comparison.better.iter().map(String::as_str),
+        )?;
     }
     if comparisons.len() > 1 {
         writeln!(text, "\n## Not run with our settings\n")?;
-        for (name, why) in NOT_RUN {
+        for (name, why) in NOT_RUN.iter().filter(|(name, _)| !is_interrupting(name)) {
             writeln!(text, "- `{name}`: {why}")?;
         }
     }

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::env;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use sha2::{Digest as _, Sha256};
 
 use super::stand_in;
 use crate::build::{self, Artifacts, Profile};
@@ -37,6 +38,28 @@ pub(super) struct Suite {
 pub(super) struct Subject<'a> {
     pub(super) cargo: &'a Path,
     pub(super) settings: Settings<'a>,
+    /// Whether what it prints is turned into what stock would, if it has settings.
+    pub(super) translated: bool,
+}
+
+impl<'a> Subject<'a> {
+    /// `cargo` without our settings.
+    pub(super) fn plain(cargo: &'a Path) -> Self {
+        Self {
+            cargo,
+            settings: Settings::Absent,
+            translated: false,
+        }
+    }
+
+    /// `cargo` with our settings, translated.
+    pub(super) fn with(cargo: &'a Path, settings: Settings<'a>) -> Self {
+        Self {
+            cargo,
+            settings,
+            translated: true,
+        }
+    }
 }
 
 /// Our settings for each Cargo that the tests run.
@@ -115,6 +138,10 @@ impl Suite {
         args: &[String],
         log: &Path,
     ) -> Result<Outcomes> {
+        ensure!(
+            !is_interrupt_ignored(),
+            "SIGINT is ignored here, as in a job of a shell without job control, and upstream's tests interrupt Cargo"
+        );
         // That of a run that was broken off would be there for all that follow.
         shell::remove_dir(&self.scratch)?;
         let mut suite = shell::command(&self.executable, &self.dir);
@@ -123,6 +150,8 @@ impl Suite {
             // Tests look for configuration up to this directory, including it.
             let file = self.scratch.join(".cargo").join("config.toml");
             shell::write_if_changed(&file, &config)?;
+        }
+        if subject.translated {
             let own = env::current_exe().context("failed to find xtask itself")?;
             shell::copy_atomically(&own, &self.subject)?;
             let drop_in = self.subject.with_file_name("drop-in");
@@ -174,6 +203,22 @@ impl Suite {
         Ok(outcomes)
     }
 
+    /// What a run of it with these arguments depends on.
+    pub(super) fn identity(&self, subject: Subject<'_>, args: &[String]) -> Result<String> {
+        let stand_in = match subject.translated {
+            true => hex(include_bytes!("stand_in.rs")),
+            false => String::new(),
+        };
+        Ok([
+            hex(&read(&self.executable)?),
+            hex(&read(subject.cargo)?),
+            subject.settings.config().unwrap_or_default(),
+            stand_in,
+            args.join(" "),
+        ]
+        .join("\n"))
+    }
+
     /// Runs the given tests and no others.
     pub(super) fn run_exactly(
         &self,
@@ -196,10 +241,36 @@ impl Suite {
     }
 }
 
+fn read(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).with_context(|| format!("failed to read `{}`", path.display()))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    format!("{:x}", Sha256::digest(bytes))
+}
+
+/// What a run came to of which this is all that was printed, `None` if it was broken off.
+pub(super) fn outcomes_of(log: &str) -> Option<Outcomes> {
+    let mut outcomes = Outcomes::default();
+    for line in log.lines() {
+        outcomes.read(line);
+    }
+    (log.lines().any(|line| line.starts_with("test result: "))).then_some(outcomes)
+}
+
 fn executable(artifacts: &Artifacts, name: &str, kind: &str) -> Result<PathBuf> {
     artifacts
         .executable(name, kind)
         .with_context(|| format!("cargo built no executable `{name}`"))
+}
+
+/// Whether this process, and so all that it starts, ignores SIGINT. `false` if that can't be told.
+fn is_interrupt_ignored() -> bool {
+    const SIGINT: u32 = 2;
+    let status = shell::read(Path::new("/proc/self/status")).unwrap_or_default();
+    let ignored = status.lines().find_map(|it| it.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    ignored.is_some_and(|mask| mask >> (SIGINT - 1) & 1 == 1)
 }
 
 fn report(outcomes: &Outcomes) {
