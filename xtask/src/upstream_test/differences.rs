@@ -566,11 +566,12 @@ fn is_of_settings(line: &str) -> bool {
         || line.starts_with("# /") && line.ends_with("/.cargo/config.toml")
 }
 
-/// What a test printed without what is another one each time: numbers, and where the suite is.
-pub(super) fn normal(printed: &str) -> String {
+/// What a test printed without what is another one each time: numbers, and the package `suite` that has the test.
+pub(super) fn normal(printed: &str, suite: &Path) -> String {
+    let printed = without_colors(printed).replace(&*suite.to_string_lossy(), "[SUITE]");
     let mut normal = String::new();
     let mut is_number = false;
-    for character in without_colors(printed).chars() {
+    for character in printed.chars() {
         if !(is_number && character.is_ascii_digit()) {
             is_number = character.is_ascii_digit();
             normal.push(if is_number { '0' } else { character });

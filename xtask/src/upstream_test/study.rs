@@ -117,7 +117,7 @@ impl Contender<'_> {
     }
 
     /// Runs these once more. Returns those that failed, and what they printed.
-    fn run_again(&self, names: &BTreeSet<String>) -> Result<BTreeMap<String, String>> {
+    fn run_again(&self, names: &BTreeSet<String>) -> Result<Texts> {
         if names.is_empty() {
             return Ok(BTreeMap::new());
         }
@@ -151,6 +151,9 @@ struct Times {
     there: usize,
     of: usize,
 }
+
+/// What tests printed, by their names.
+type Texts = BTreeMap<String, String>;
 
 /// Names of tests.
 type ByRule<'a> = BTreeMap<Rule, Vec<&'a str>>;
@@ -426,16 +429,14 @@ fn causes(
         |it: &Contender<'_>| Ok::<_, anyhow::Error>(libtest::failures(&shell::read(&it.log())?));
     let (mut theirs, mut ours) = (printed(stock)?, printed(plain)?);
     let both = &there.failed & &here.failed;
-    let cause = |name: &String,
-                 theirs: &BTreeMap<String, String>,
-                 ours: &BTreeMap<String, String>| {
-        match (theirs.get(name), ours.get(name)) {
-            (Some(theirs), Some(ours)) if normal(theirs) == normal(ours) => {
-                Cause::of(name, ours, &dir)
-            }
-            _ => Cause::Different,
-        }
+    let is_same = |theirs: &str, ours: &str| {
+        normal(theirs, stock.suite.dir()) == normal(ours, plain.suite.dir())
     };
+    let cause =
+        |name: &String, theirs: &Texts, ours: &Texts| match (theirs.get(name), ours.get(name)) {
+            (Some(theirs), Some(ours)) if is_same(theirs, ours) => Cause::of(name, ours, &dir),
+            _ => Cause::Different,
+        };
     // Jobs run in any order, and either may have failed by chance.
     let doubtful: BTreeSet<String> = (both.iter())
         .filter(|name| !cause(name, &theirs, &ours).is_excuse())

@@ -126,6 +126,11 @@ impl Suite {
         })
     }
 
+    /// The package it is part of.
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// What the tests left, a directory for each.
     pub(super) fn scratch(&self) -> &Path {
         &self.scratch
