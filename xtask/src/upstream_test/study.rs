@@ -56,6 +56,24 @@ struct Record {
     reused: Option<Reused>,
 }
 
+impl<'a> Contender<'a> {
+    fn new(
+        logs: &'a Path,
+        name: &'static str,
+        suite: &'a Suite,
+        subject: Subject<'a>,
+        stem: &'static str,
+    ) -> Self {
+        Self {
+            name,
+            suite,
+            subject,
+            stem,
+            logs,
+        }
+    }
+}
+
 impl Contender<'_> {
     fn file(&self, ending: &str) -> PathBuf {
         self.logs.join(format!("{}{ending}", self.stem))
@@ -273,16 +291,9 @@ pub(super) fn run(repo: &Repo, options: &Options) -> Result<ExitCode> {
         true => Some((build::stock(repo)?, Suite::of_stock(repo)?)),
         false => None,
     };
-    let suite = Suite::of_drop_in(repo)?;
-    let contender = |name, suite, subject, stem| Contender {
-        name,
-        suite,
-        subject,
-        stem,
-        logs,
-    };
+    let suite = Suite::of_drop_in(repo, options.compare)?;
     let plain = "the drop-in, settings absent";
-    let plain = contender(plain, &suite, Subject::plain(&drop_in), "drop-in");
+    let plain = Contender::new(logs, plain, &suite, Subject::plain(&drop_in), "drop-in");
     let plain_run = plain.run(options, &filters, || Ok(()))?;
     let plain_outcomes = plain_run.outcomes.clone();
     let ran = plain_outcomes.passed.len() + plain_outcomes.failed.len();
@@ -296,13 +307,38 @@ pub(super) fn run(repo: &Repo, options: &Options) -> Result<ExitCode> {
 
     let mut comparisons = Vec::new();
     let mut both_fail = BTreeMap::new();
-    let mut stock_run = None;
-    if let Some((cargo, suite)) = &stock {
-        let stock = contender("stock", suite, Subject::plain(cargo), "stock");
+    let mut stock_runs = Vec::new();
+    if let Some((cargo, stock_suite)) = &stock {
+        let stock = Contender::new(logs, "stock", stock_suite, Subject::plain(cargo), "stock");
         let run = stock.run(options, &filters, || Ok(()))?;
         both_fail = causes(repo, (&stock, &run.outcomes), (&plain, &plain_outcomes))?;
         comparisons.push(Comparison::new((&stock, &run.outcomes), &plain, plain_run)?);
-        stock_run = Some(run);
+        stock_runs.push((stock.name, run));
+
+        let (theirs, ours) = (stock_suite.unit_tests()?, suite.unit_tests()?);
+        let stock = Contender::new(
+            logs,
+            "stock, unit tests",
+            &theirs,
+            stock.subject,
+            "stock-unit",
+        );
+        let plain = Contender::new(
+            logs,
+            "the drop-in, unit tests",
+            &ours,
+            plain.subject,
+            "drop-in-unit",
+        );
+        let there = stock.run(options, &filters, || Ok(()))?;
+        let here = plain.run(options, &filters, || Ok(()))?;
+        both_fail.extend(causes(
+            repo,
+            (&stock, &there.outcomes),
+            (&plain, &here.outcomes),
+        )?);
+        comparisons.push(Comparison::new((&stock, &there.outcomes), &plain, here)?);
+        stock_runs.push((stock.name, there));
     }
 
     let reference = (&plain, &plain_outcomes);
@@ -311,7 +347,7 @@ pub(super) fn run(repo: &Repo, options: &Options) -> Result<ExitCode> {
     let search_path = "with a deps dir and a search path";
     if options.with_deps_dir || options.with_search_path {
         let subject = Subject::with(&drop_in, Settings::DepsDir);
-        let with = contender(deps_dir, &suite, subject, "deps-dir");
+        let with = Contender::new(logs, deps_dir, &suite, subject, "deps-dir");
         let run = with.run(options, &filters, || {
             let count = gather(suite.scratch(), &root)?;
             shell::status("Gathered", format!("{count} units for a search root"));
@@ -329,7 +365,8 @@ pub(super) fn run(repo: &Repo, options: &Options) -> Result<ExitCode> {
                 translated: false,
                 ..subject
             };
-            let contender = contender(
+            let contender = Contender::new(
+                logs,
                 "with a deps dir and no stand-in",
                 &suite,
                 subject,
@@ -343,7 +380,7 @@ pub(super) fn run(repo: &Repo, options: &Options) -> Result<ExitCode> {
     if options.with_search_path {
         let settings = Settings::SearchPath(&root);
         let subject = Subject::with(&drop_in, settings);
-        let contender = contender(search_path, &suite, subject, "search-path");
+        let contender = Contender::new(logs, search_path, &suite, subject, "search-path");
         let run = contender.run(options, &filters, || Ok(()))?;
         comparisons.push(Comparison::new(reference, &contender, run)?);
     }
@@ -362,7 +399,7 @@ pub(super) fn run(repo: &Repo, options: &Options) -> Result<ExitCode> {
     for comparison in &comparisons {
         let (by_rule, rest) = comparison.classified();
         // By design is what the settings are for: without them nothing is.
-        let without = comparison.name == plain.name;
+        let without = comparison.run.record.reused.is_none();
         let rules: usize = by_rule.values().map(Vec::len).sum();
         let wrong = rest.len() + comparison.missing.len() + if without { rules } else { 0 };
         failed += wrong;
@@ -389,8 +426,9 @@ pub(super) fn run(repo: &Repo, options: &Options) -> Result<ExitCode> {
             comparison.unsteady.len(),
         );
     }
+    suite.clean()?;
     if options.write {
-        let text = report(repo, options, stock_run.as_ref(), &comparisons, &both_fail)?;
+        let text = report(repo, options, &stock_runs, &comparisons, &both_fail)?;
         let file = match repo.is_default() {
             true => format!("{REPORT}.md"),
             false => format!("{REPORT}-{}.md", repo.base()?.rust),
@@ -506,7 +544,7 @@ fn gather(scratch: &Path, root: &Path) -> Result<usize> {
 fn report(
     repo: &Repo,
     options: &Options,
-    stock: Option<&Run>,
+    stock: &[(&str, Run)],
     comparisons: &[Comparison],
     both_fail: &BTreeMap<String, Cause>,
 ) -> Result<String> {
@@ -523,8 +561,8 @@ fn report(
 What `cargo xtask {base_flag}upstream-test{flags} --write` found on {date} with {rustc}, on {cores} cores. The
 patches and the overlay were those of commit {commit}.
 
-The suite is the one that is published with {title}. It is run whole: with Cargo built from that crate, by the suite built
-from it; with the drop-in and our settings absent, by the suite built from the patched crate{others}.
+The suite is the one that is published with {title}. It is run whole, and so are the unit tests of that crate: with Cargo
+built from it, by the suite built from it; with the drop-in and our settings absent, by the suite built from the patched crate{others}.
 
 | run | passed | failed | ignored | different | unsteady | missing | reused units | of them from the search root |
 |---|--:|--:|--:|--:|--:|--:|--:|--:|",
@@ -541,7 +579,7 @@ from it; with the drop-in and our settings absent, by the suite built from the p
             (true, false) => "; and with the drop-in, where each test\nhas a deps dir of its own",
             (false, false) => "",
         },
-        date = (stock.into_iter())
+        date = (stock.iter().map(|(_, run)| run))
             .chain(comparisons.iter().map(|it| &it.run))
             .map(|run| run.record.date.as_str())
             .min()
@@ -551,8 +589,8 @@ from it; with the drop-in and our settings absent, by the suite built from the p
         cores = thread::available_parallelism()?,
         title = base.title(),
     )?;
-    if let Some(stock) = stock {
-        writeln!(text, "| stock | {} | | | | | |", counts(&stock.outcomes))?;
+    for (name, run) in stock {
+        writeln!(text, "| {name} | {} | | | | | |", counts(&run.outcomes))?;
     }
     for comparison in comparisons {
         writeln!(
@@ -644,7 +682,7 @@ than there."
             comparison.better.iter().map(String::as_str),
         )?;
     }
-    if comparisons.len() > 1 {
+    if options.with_deps_dir || options.with_search_path {
         writeln!(text, "\n## Not run with our settings\n")?;
         for (name, why) in NOT_RUN.iter().filter(|(name, _)| !is_interrupting(name)) {
             writeln!(text, "- `{name}`: {why}")?;

@@ -23,10 +23,13 @@ const REPORT_EVERY: usize = 250;
 pub(super) const DEPS_DIR: &str = "deps-target-dir";
 
 /// Upstream's testsuite, built.
+#[derive(Clone)]
 pub(super) struct Suite {
     /// The package it is part of, in which its tests are to run.
     dir: PathBuf,
     executable: PathBuf,
+    /// The unit tests, if they were to be built.
+    unit_tests: Option<PathBuf>,
     /// Where its tests look for the binary to test.
     subject: PathBuf,
     /// Directory that has all that the tests make.
@@ -88,31 +91,19 @@ impl Settings<'_> {
     }
 }
 
-impl Drop for Suite {
-    fn drop(&mut self) {
-        // Many gigabytes. What the tests printed is elsewhere.
-        let _ = shell::remove_dir(&self.scratch);
-    }
-}
-
 impl Suite {
     /// Builds it from the patched tree.
-    pub(super) fn of_drop_in(repo: &Repo) -> Result<Self> {
-        let args = ["test", "--no-run", "--test", "testsuite"];
-        Self::new(
-            repo,
-            repo.tree(),
-            &build::compile(repo, Profile::Dev, &args)?,
-        )
+    pub(super) fn of_drop_in(repo: &Repo, with_unit_tests: bool) -> Result<Self> {
+        let artifacts = build::compile(repo, Profile::Dev, &args(with_unit_tests))?;
+        Self::new(repo, repo.tree(), &artifacts)
     }
 
-    /// Builds it from the unpatched crate.
+    /// Builds it from the unpatched crate, with its unit tests.
     pub(super) fn of_stock(repo: &Repo) -> Result<Self> {
         let dir = build::stock_tree(repo)?;
         shell::status("Building", "upstream's testsuite without patches");
         let openssl = preflight::check(&repo.base()?, Profile::Dev)?;
-        let args = ["test", "--no-run", "--test", "testsuite"];
-        let artifacts = build::compile_in(repo, &dir, openssl, &args)?;
+        let artifacts = build::compile_in(repo, &dir, openssl, &args(true))?;
         Self::new(repo, dir, &artifacts)
     }
 
@@ -120,9 +111,19 @@ impl Suite {
         Ok(Self {
             dir,
             executable: executable(artifacts, "testsuite", "test")?,
+            unit_tests: artifacts.executable("cargo", "lib"),
             subject: executable(artifacts, "cargo", "bin")?,
             // Compiled into the suite: Cargo's `CARGO_TARGET_TMPDIR` and what the suite calls it.
             scratch: repo.tree_target().join("tmp").join("cit"),
+        })
+    }
+
+    /// The unit tests of the same crate, which don't run Cargo.
+    pub(super) fn unit_tests(&self) -> Result<Self> {
+        let executable = self.unit_tests.clone();
+        Ok(Self {
+            executable: executable.context("cargo built no unit tests")?,
+            ..self.clone()
         })
     }
 
@@ -208,6 +209,11 @@ impl Suite {
         Ok(outcomes)
     }
 
+    /// Removes what the tests left, which is many gigabytes. What they printed is elsewhere.
+    pub(super) fn clean(&self) -> Result<()> {
+        shell::remove_dir(&self.scratch)
+    }
+
     /// What a run of it with these arguments depends on.
     pub(super) fn identity(&self, subject: Subject<'_>, args: &[String]) -> Result<String> {
         let stand_in = match subject.translated {
@@ -244,6 +250,13 @@ impl Suite {
         );
         Ok(outcomes)
     }
+}
+
+/// By which it is built.
+fn args(with_unit_tests: bool) -> Vec<&'static str> {
+    let unit_tests = ["--lib"].into_iter().filter(|_| with_unit_tests);
+    let suite = ["test", "--no-run", "--test", "testsuite"];
+    suite.into_iter().chain(unit_tests).collect()
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {
