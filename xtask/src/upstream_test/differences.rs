@@ -119,7 +119,7 @@ pub(super) enum Cause {
 }
 
 impl Cause {
-    /// The cause that the test `name` states in what it printed, or that its fixtures below `suite` show.
+    /// The cause that the test `name` states in what it printed, or that its source or fixtures below `suite` show.
     pub(super) fn of(name: &str, printed: &str, suite: &Path) -> Self {
         let printed = without_colors(printed);
         let has = |text: &str| printed.contains(text);
@@ -132,7 +132,7 @@ impl Cause {
             Self::Rustup
         } else if has("Permission denied") {
             Self::Root
-        } else if has("maximum limit reached when reading") {
+        } else if body(name, suite).is_some_and(|it| it.contains(LIMIT)) {
             Self::Release
         } else {
             Self::Unknown
@@ -169,6 +169,19 @@ fn lacks_package(name: &str, suite: &Path) -> bool {
     let dir = suite.join(module.replace("::", "/")).join("in");
     let files = shell::files_below(&dir).unwrap_or_default();
     !files.is_empty() && files.iter().all(|file| !file.ends_with("Cargo.toml"))
+}
+
+/// A variable that only a Cargo with debug assertions reads, which release builds don't have.
+const LIMIT: &str = "__CARGO_TEST_MAX_UNPACK_SIZE";
+
+/// The source of the test.
+fn body(name: &str, suite: &Path) -> Option<String> {
+    let (module, function) = name.rsplit_once("::")?;
+    let file = suite.join(format!("{}.rs", module.replace("::", "/")));
+    let text = shell::read(&file).ok()?;
+    let (_, rest) = text.split_once(&format!("\nfn {function}() {{"))?;
+    let (body, _) = rest.split_once("\n}")?;
+    Some(body.to_owned())
 }
 
 /// The difference that a test printed.
@@ -716,13 +729,15 @@ mod tests {
         }
         assert_eq!(cause("a::none::case", ""), Cause::Fixtures);
         assert_eq!(cause("a::whole::case", ""), Cause::Unknown);
-        let limit = "-   maximum limit reached when reading";
-        assert_eq!(cause("a::b", limit), Cause::Release);
+        let tests = "\nfn b() {\n    set(\"__CARGO_TEST_MAX_UNPACK_SIZE\");\n}\n\nfn c() {\n}\n";
+        shell::write_if_changed(&suite.path().join("a.rs"), tests).expect("write");
+        assert_eq!(cause("a::b", "failed"), Cause::Release);
+        assert_eq!(cause("a::c", "failed"), Cause::Unknown);
 
         let missing = "/c/tests/testsuite/cargo_add/x/in: No such file or directory (os error 2)";
-        assert_eq!(cause("a::b", missing), Cause::Fixtures);
+        assert_eq!(cause("a::c", missing), Cause::Fixtures);
         let other =
             "panicked at /c/tests/testsuite/a.rs:1\nfoo: No such file or directory (os error 2)";
-        assert_eq!(cause("a::b", other), Cause::Unknown);
+        assert_eq!(cause("a::c", other), Cause::Unknown);
     }
 }
