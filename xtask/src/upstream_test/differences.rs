@@ -24,6 +24,7 @@ pub(super) enum Rule {
     Log,
     Progress,
     Looks,
+    Totals,
 }
 
 /// Tests that don't print what shows the reason, with it.
@@ -72,12 +73,8 @@ impl Rule {
             Some(diff) => diff,
             None => Diff::read(&printed),
         };
-        let is_configuration = name.starts_with("cargo_config::");
         // The one that says most.
-        Explanation::new(&diff, is_configuration)
-            .of(0, 0)?
-            .into_iter()
-            .max()
+        Explanation::new(&diff, name).of(0, 0)?.into_iter().max()
     }
 
     /// What is different, in a sentence for the report.
@@ -102,6 +99,9 @@ impl Rule {
                 "the test waits for a progress bar that counts dependencies, and reused units are not in it"
             }
             Self::Looks => "the test looks for files of a dependency in the target directory",
+            Self::Totals => {
+                "the line that closes a build has our totals, where nothing takes them out"
+            }
         }
     }
 }
@@ -113,6 +113,7 @@ pub(super) enum Cause {
     Root,
     Rustup,
     Release,
+    Network,
     /// Stock doesn't print the same as the drop-in.
     Different,
     Unknown,
@@ -130,6 +131,8 @@ impl Cause {
             Self::Fixtures
         } else if has("toolchain '") && has("is not installed") {
             Self::Rustup
+        } else if has("failed to resolve address for ") {
+            Self::Network
         } else if has("Permission denied") {
             Self::Root
         } else if body(name, suite).is_some_and(|it| it.contains(LIMIT)) {
@@ -154,6 +157,7 @@ impl Cause {
             Self::Release => {
                 "the test sets a limit that Cargo only obeys if it was compiled with debug assertions"
             }
+            Self::Network => "a host in the Internet has no address here",
             Self::Different => "what is printed is not the same with both",
             Self::Unknown => "the cause is unknown",
         }
@@ -255,6 +259,8 @@ struct Explanation<'a> {
     /// Packages that were to be cleaned and are shared, as the drop-in says.
     kept: BTreeSet<&'a str>,
     is_configuration: bool,
+    /// Whether nothing has taken out what is only ours.
+    has_totals: bool,
     /// Whether there is what Cargo's log has of a unit.
     has_log: bool,
     /// What was found out for the rest of both from these lines on.
@@ -262,7 +268,7 @@ struct Explanation<'a> {
 }
 
 impl<'a> Explanation<'a> {
-    fn new(diff: &'a Diff<'a>, is_configuration: bool) -> Self {
+    fn new(diff: &'a Diff<'a>, name: &str) -> Self {
         let reused =
             || (diff.actual.iter()).filter_map(|line| line.trim_start().strip_prefix("Reused "));
         let kept = (diff.actual.iter()).filter_map(|line| line.strip_prefix("[NOTE] `"));
@@ -276,7 +282,8 @@ impl<'a> Explanation<'a> {
             kept: (kept.filter(|unit| unit.ends_with(" is shared and stays there")))
                 .filter_map(|unit| unit.split(' ').next())
                 .collect(),
-            is_configuration,
+            is_configuration: name.starts_with("cargo_config::"),
+            has_totals: is_interrupting(name),
             has_log: diff.actual.iter().any(|line| line.trim() == LOGGED),
             known: RefCell::default(),
         }
@@ -332,12 +339,16 @@ impl<'a> Explanation<'a> {
     /// Why there is `line` where `expected` was expected.
     fn in_place_of(&self, expected: &str, line: &str) -> Option<Rule> {
         if expected.starts_with("[REMOVED] ") && line.starts_with("[REMOVED] ") {
-            let count = |line: &str| line.split(' ').nth(1)?.parse::<usize>().ok();
-            let is_less = match (count(expected), count(line)) {
-                (Some(expected), Some(actual)) => actual <= expected,
-                _ => matches(expected, line),
-            };
+            // Other numbers of files are not printed as they are.
+            let is_less = line == "[REMOVED] 0 files" || line.ends_with(" directories");
             return (!self.kept.is_empty() && is_less).then_some(Rule::Clean);
+        }
+        if self.has_totals
+            && let Some((start, totals)) = line.split_once("; ")
+            && matches(expected, start)
+        {
+            let is_ours = totals.contains(" reused") && totals.ends_with(" compiled");
+            return is_ours.then_some(Rule::Totals);
         }
         // The same but for paths.
         let words = expected.split_inclusive(DELIMITERS);
@@ -506,7 +517,7 @@ fn name_and_version(unit: &str) -> Option<(&str, &str)> {
 
 fn is_rustc_for(line: &str, package: &str) -> bool {
     let name = package.replace('-', "_");
-    let calls = ["[RUNNING]", "[..]", "[DEBUG]", "{", "\""];
+    let calls = ["[RUNNING]", "[..]", "crate `"];
     if !calls
         .iter()
         .any(|start| line.trim_start().starts_with(start))
@@ -702,6 +713,12 @@ mod tests {
         ] {
             assert_eq!(Rule::of("a::b", printed), rule, "{printed}");
         }
+        let totals = "   5      - [FINISHED] in [..]s\n        5 + [FINISHED] in 1s; 0 units reused, 2 compiled\n";
+        assert_eq!(
+            Rule::of("freshness::linking_interrupted", totals),
+            Some(Rule::Totals)
+        );
+        assert_eq!(Rule::of("a::b", totals), None);
         let (name, rule) = super::OTHERS[0];
         assert_eq!(Rule::of(name, "assertion failed: dir.exists()"), Some(rule));
         for end in [
