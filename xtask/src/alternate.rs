@@ -205,10 +205,19 @@ fn contents_below(dir: &Path) -> Result<Vec<Contents>> {
             let path = dir.join(&file);
             let bytes =
                 fs::read(&path).with_context(|| format!("failed to read `{}`", path.display()))?;
-            let modified = fs::metadata(&path)?.modified()?;
+            let modified = match is_written_each_time(&file) {
+                true => SystemTime::UNIX_EPOCH,
+                false => fs::metadata(&path)?.modified()?,
+            };
             Ok((file, modified, Sha256::digest(bytes).into()))
         })
         .collect()
+}
+
+/// Whether it is a file that stock writes again in each build: dep-info beside what the user is to find.
+fn is_written_each_time(file: &Path) -> bool {
+    file.extension().is_some_and(|it| it == "d")
+        && file.parent().is_some_and(|it| !it.ends_with("deps"))
 }
 
 /// How many lines say that units of other packages than the one in `project` are built, or their build scripts run.

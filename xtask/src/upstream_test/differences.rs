@@ -27,19 +27,32 @@ pub(super) enum Rule {
     Totals,
 }
 
-/// Tests that don't print what shows the reason, with it.
-const OTHERS: &[(&str, Rule)] = &[
+/// Tests that don't print what shows the reason, with it, and with what they print.
+const OTHERS: &[(&str, Rule, &str)] = &[
     (
         "clean::clean_workspace_does_not_touch_non_workspace_packages",
         Rule::Looks,
+        NO_FILES,
     ),
     (
         "clean::clean_workspace_with_extra_package_specifiers",
         Rule::Looks,
+        NO_FILES,
     ),
-    ("dep_info::reg_dep_source_not_tracked", Rule::Looks),
-    ("progress::always_shows_progress", Rule::Progress),
+    (
+        "dep_info::reg_dep_source_not_tracked",
+        Rule::Looks,
+        "expected 1 dep-info file at target/debug/.fingerprint/regdep-*/dep-lib-regdep, found 0",
+    ),
+    (
+        "progress::always_shows_progress",
+        Rule::Progress,
+        "- [BUILDING] [..] [..]/4: [..]\n   4    3 | [FINISHED] ",
+    ),
 ];
+
+/// That a test finds no files of a package where there were to be some.
+const NO_FILES: &str = "assertion `left != right` failed\n  left: 0\n right: 0\n";
 
 /// Tests that are not run with our settings, and why not.
 pub(super) const NOT_RUN: &[(&str, &str)] = &[
@@ -66,8 +79,9 @@ impl Rule {
     /// The rule that explains all that the test `name` printed.
     pub(super) fn of(name: &str, printed: &str) -> Option<Self> {
         let printed = without_colors(printed);
-        if let Some((_, rule)) = OTHERS.iter().find(|(other, _)| *other == name) {
-            return (!has_broken_off(&printed)).then_some(*rule);
+        if let Some((_, rule, text)) = OTHERS.iter().find(|(other, ..)| *other == name) {
+            let is_it = printed.contains(text) && !has_broken_off(&printed);
+            return is_it.then_some(*rule);
         }
         let diff = match Diff::of_search(&printed) {
             Some(diff) => diff,
@@ -654,6 +668,45 @@ mod tests {
                 "   1      - [ROOT]/foo/target/debug/deps/foo-[HASH].d\n",
                 None,
             ),
+            // Of another version, and of nobody known.
+            (
+                "   1      - [CHECKING] bar v2.0.0\n        1 +       Reused bar v1.0.0 from /r\n",
+                None,
+            ),
+            (
+                "   1      - [RUNNING] `[ROOT]/foo/target/debug/build/foo-[HASH]/build-script-build`\n        1 +       Reused bar v1.0.0 (build script) from /r\n",
+                None,
+            ),
+            // A member is reused.
+            (
+                "        1 +       Reused foo v1.0.0 ([ROOT]/foo) from /r\n",
+                None,
+            ),
+            // Calls that nobody has reused.
+            (
+                "   1      - [RUNNING] [..]\n   2      - [RUNNING] [..]\n        1 +       Reused bar v1.0.0 from /r\n",
+                None,
+            ),
+            // What is built after the build.
+            (
+                "   1      - [COMPILING] bar v1.0.0\n   2    1 | [FINISHED] x\n        2 + [COMPILING] bar v1.0.0\n",
+                None,
+            ),
+            (
+                "        1 + [RUNNING] `target/debug/foo`\n   1    2 | [COMPILING] foo v1.0.0 ([ROOT]/foo)\n   2      - [RUNNING] `target/debug/foo`\n",
+                None,
+            ),
+            // More is removed than without our settings.
+            (
+                "   1      - [REMOVED] 2 files\n        1 + [NOTE] `bar v1.0.0` in `/r` is shared and stays there\n        2 + [REMOVED] [FILE_NUM] files\n",
+                None,
+            ),
+            // Another file.
+            (
+                "   1      - process `[ROOT]/foo/target/debug/x`\n\
+                 1 + process `/t/upstream-test/root/units/x-1.0.0/0/0/out/y`\n",
+                None,
+            ),
             // More than one gap allows.
             ("   1    1 | ...\n   2    2 | a\n        3 + b\n", None),
             (
@@ -719,13 +772,15 @@ mod tests {
             Some(Rule::Totals)
         );
         assert_eq!(Rule::of("a::b", totals), None);
-        let (name, rule) = super::OTHERS[0];
-        assert_eq!(Rule::of(name, "assertion failed: dir.exists()"), Some(rule));
+        let (name, rule, text) = super::OTHERS[0];
+        assert_eq!(Rule::of(name, text), Some(rule));
+        assert_eq!(Rule::of(name, "error: process exited with code 139"), None);
         for end in [
             "(signal: 11, SIGSEGV: invalid memory)",
             "thread 'main' (7) panicked at",
         ] {
-            assert_eq!(Rule::of(name, end), None, "{end}");
+            let printed = format!("{text}{end}");
+            assert_eq!(Rule::of(name, &printed), None, "{end}");
         }
     }
 

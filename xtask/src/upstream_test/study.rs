@@ -577,10 +577,10 @@ built from it, by the suite built from it; with the drop-in and our settings abs
         flags = options.flags(),
         others = match (options.with_deps_dir, options.with_search_path) {
             (_, true) => {
-                "; with the drop-in, where each test has a deps dir\nof its own; and where the units that were built \
-                 in that run are in a search root as well"
+                ";\nwith the drop-in, where each test has a deps dir of its own; and where the units that were built in that run \
+                 are in a search\nroot as well"
             }
-            (true, false) => "; and with the drop-in, where each test\nhas a deps dir of its own",
+            (true, false) => ";\nand with the drop-in, where each test has a deps dir of its own",
             (false, false) => "",
         },
         date = (stock.iter().map(|(_, run)| run))
