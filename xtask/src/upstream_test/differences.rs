@@ -596,10 +596,10 @@ fn is_of_settings(line: &str) -> bool {
     let names = [
         "deps-target-dir",
         "search-path",
-        "/upstream-test/root\"",
         "# CARGO_LOG='cargo::artifact_roots=debug'",
     ];
     names.iter().any(|name| line.contains(name))
+        || line.contains("/upstream-test") && line.contains("/root\"")
         || ["", "]", "],", "},", "\"build\": {"].contains(&line)
         || line.starts_with("# /") && line.ends_with("/.cargo/config.toml")
 }
