@@ -5,8 +5,8 @@ use std::fs::File;
 use std::io::{self, BufReader, Read, Seek as _, SeekFrom};
 use std::path::Path;
 
+use object::read::ReadCache;
 use object::read::archive::ArchiveFile;
-use object::read::{ReadCache, ReadCacheOps};
 use object::{Object as _, ObjectSection as _};
 
 /// How much of a file is looked at at once, in bytes.
@@ -203,8 +203,10 @@ impl Window {
     }
 }
 
+/// With `object`'s feature `std`, which xtask turns on, files have these methods as well.
+///
 /// The error of these says nothing: what can't be read here can't be when it is looked through, either.
-impl ReadCacheOps for &mut Window {
+impl object::read::ReadCacheOps for &mut Window {
     fn len(&mut self) -> Result<u64, ()> {
         Ok(self.length)
     }
@@ -215,12 +217,12 @@ impl ReadCacheOps for &mut Window {
     }
 
     fn read(&mut self, bytes: &mut [u8]) -> Result<usize, ()> {
-        self.read_with(|file| file.read(bytes)).map_err(drop)
+        self.read_with(|file| Read::read(file, bytes)).map_err(drop)
     }
 
     fn read_exact(&mut self, bytes: &mut [u8]) -> Result<(), ()> {
         let size = bytes.len();
-        self.read_with(|file| file.read_exact(bytes).map(|()| size))
+        self.read_with(|file| Read::read_exact(file, bytes).map(|()| size))
             .map(drop)
             .map_err(drop)
     }
