@@ -69,15 +69,17 @@ struct Range {
     size: u64,
 }
 
-/// The members of an archive. `None` if it is none, or not a whole one.
+/// The members of an archive. `None` if it is none, or not a whole one, or a thin one, which has paths in place of members.
 fn members(window: &mut Window) -> Option<Vec<Range>> {
     let length = window.length;
     let data = ReadCache::new(window);
     let members = ArchiveFile::parse(&data).ok()?.members();
     members
         .map(|member| {
-            let (start, size) = member.ok()?.file_range();
-            (start.checked_add(size)? <= length).then_some(Range { start, size })
+            let member = member.ok()?;
+            let (start, size) = member.file_range();
+            let is_here = !member.is_thin() && start.checked_add(size)? <= length;
+            is_here.then_some(Range { start, size })
         })
         .collect()
 }
@@ -301,6 +303,12 @@ mod tests {
         // Some of a member is missing.
         let cut = &archive[..archive.len() - 1];
         assert_eq!(parts_of(cut), [cut]);
+        // What a thin one has is the paths of its members.
+        let thin = format!(
+            "!<thin>\n{:48}{:<10}`\n/out/a.o/\n{:48}{:<10}`\n",
+            "//", 10, "/0", 4
+        );
+        assert_eq!(parts_of(thin.as_bytes()), [thin.as_bytes()]);
         let file = in_file(&archive);
         assert!(any_piece(file.path(), 8, |piece| piece.bytes == b"text").expect("read"));
         file.close().expect("close");

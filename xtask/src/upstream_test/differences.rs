@@ -776,6 +776,7 @@ mod tests {
         assert_eq!(Rule::of(name, text), Some(rule));
         assert_eq!(Rule::of(name, "error: process exited with code 139"), None);
         for end in [
+            super::BROKEN_OFF,
             "(signal: 11, SIGSEGV: invalid memory)",
             "thread 'main' (7) panicked at",
         ] {

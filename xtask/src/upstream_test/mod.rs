@@ -238,16 +238,11 @@ pub(crate) fn run(repo: &Repo, options: &Options) -> Result<ExitCode> {
 
 /// Runs the suite over the drop-in that is there, and what fails of it over stock.
 pub(crate) fn compare(repo: &Repo, options: &Options) -> Result<Counts> {
-    let suite = Suite::of_drop_in(repo, false)?;
-    let counts = compare_by(&suite, repo, options);
-    suite.clean()?;
-    counts
-}
-
-fn compare_by(suite: &Suite, repo: &Repo, options: &Options) -> Result<Counts> {
     let logs = repo.upstream_test_logs();
     shell::create_dir(&logs)?;
     let stock = build::reference(repo)?;
+
+    let suite = Suite::of_drop_in(repo, false)?;
     let drop_in = repo.drop_in();
     let [drop_in, stock] = [&drop_in, &stock].map(|cargo| Subject::plain(cargo));
 

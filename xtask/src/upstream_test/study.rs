@@ -430,7 +430,6 @@ pub(super) fn run(repo: &Repo, options: &Options) -> Result<ExitCode> {
             comparison.unsteady.len(),
         );
     }
-    suite.clean()?;
     if options.write {
         let text = report(repo, options, &stock_runs, &comparisons, &both_fail)?;
         let file = match repo.is_default() {

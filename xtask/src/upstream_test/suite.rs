@@ -41,7 +41,7 @@ pub(super) struct Suite {
 pub(super) struct Subject<'a> {
     pub(super) cargo: &'a Path,
     pub(super) settings: Settings<'a>,
-    /// Whether what it prints is turned into what stock would, if it has settings.
+    /// Whether the stand-in turns what it prints into what stock would.
     pub(super) translated: bool,
 }
 
@@ -91,6 +91,13 @@ impl Settings<'_> {
     }
 }
 
+impl Drop for Suite {
+    fn drop(&mut self) {
+        // Many gigabytes. What the tests printed is elsewhere.
+        let _ = shell::remove_dir(&self.scratch);
+    }
+}
+
 impl Suite {
     /// Builds it from the patched tree.
     pub(super) fn of_drop_in(repo: &Repo, with_unit_tests: bool) -> Result<Self> {
@@ -120,11 +127,9 @@ impl Suite {
 
     /// The unit tests of the same crate, which don't run Cargo.
     pub(super) fn unit_tests(&self) -> Result<Self> {
-        let executable = self.unit_tests.clone();
-        Ok(Self {
-            executable: executable.context("cargo built no unit tests")?,
-            ..self.clone()
-        })
+        let mut tests = self.clone();
+        tests.executable = (tests.unit_tests.take()).context("cargo built no unit tests")?;
+        Ok(tests)
     }
 
     /// The package it is part of.
@@ -207,11 +212,6 @@ impl Suite {
         );
         report(&outcomes);
         Ok(outcomes)
-    }
-
-    /// Removes what the tests left, which is many gigabytes. What they printed is elsewhere.
-    pub(super) fn clean(&self) -> Result<()> {
-        shell::remove_dir(&self.scratch)
     }
 
     /// What a run of it with these arguments depends on.
