@@ -5,6 +5,7 @@ use clap::ValueEnum;
 use super::contender::Contender;
 use super::results::{Case, Pair, Results, Sample, Spread};
 use super::scenario::{AT_ONCE, Scenario};
+use super::synthetic::SMALL;
 use super::workload::Workload;
 
 /// The most that a plan may take for each unit, in microseconds.
@@ -150,17 +151,22 @@ fn of_plans(results: &Results, goals: &mut Vec<Goal>) {
             .filter(|it| (it.graph, it.root) == size);
         Some(Spread::of(plans.map(|it| it.seconds))?.median * 1e6 / size.0 as f64)
     };
-    for &(graph, root) in &sizes {
+    for &(graph, root) in sizes.iter().filter(|size| size.0 > 1) {
         goals.extend(time((graph, root)).map(|measured| Goal {
             name: format!("plan of {graph} units, root of {root}: µs a unit"),
             limit: PLAN,
             measured,
         }));
     }
-    let of_smallest = sizes
-        .iter()
-        .filter(|size| Some(size.0) == sizes.first().map(|it| it.0));
-    let roots = Spread::of(of_smallest.filter_map(|size| time(*size)));
+    // What one unit takes is in any plan, and not added by each.
+    let small = time((SMALL, SMALL)).zip(time((1, 1)));
+    goals.extend(small.map(|(many, one)| Goal {
+        name: format!("plan of {SMALL} units: µs for each after the first"),
+        limit: PLAN,
+        measured: (many * SMALL as f64 - one) / (SMALL - 1) as f64,
+    }));
+    let in_roots = sizes.iter().filter(|size| size.0 == SMALL);
+    let roots = Spread::of(in_roots.filter_map(|size| time(*size)));
     goals.extend(roots.map(|roots| Goal {
         name: "plan, the slowest root of the fastest".to_owned(),
         limit: 1.1,

@@ -19,10 +19,13 @@ use crate::repo::Repo;
 use crate::sample;
 use crate::shell::{self, CommandExt};
 
-/// How many units there are to reuse.
-const GRAPHS: [usize; 3] = [100, 1_000, 3_000];
+/// How many units there are to reuse. What is in any plan is that of one unit.
+const GRAPHS: [usize; 4] = [1, SMALL, 1_000, 3_000];
 
-/// How many units a root has, when the smallest graph is planned.
+/// That of which there are roots of several sizes.
+pub(super) const SMALL: usize = 100;
+
+/// How many units a root has, when that graph is planned.
 const ROOTS: [usize; 4] = [100, 1_000, 10_000, 100_000];
 
 /// How many crates another one depends on.
@@ -39,7 +42,7 @@ pub(crate) fn run(repo: &Repo, tools: &Tools, rounds: u32) -> Result<Vec<Plan>> 
         let graph = Graph::create(&dir.join(format!("graph-{size}")), size, tools)?;
         shell::status("Filling", format!("a root with {size} generated crates"));
         graph.fill(tools)?;
-        let roots = if size == GRAPHS[0] { &ROOTS[..] } else { &[0] };
+        let roots = if size == SMALL { &ROOTS[..] } else { &[0] };
         for &units in roots {
             if units > 0 {
                 graph.pad(units)?;

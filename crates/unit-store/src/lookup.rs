@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::mem;
-use std::num::NonZero;
 use std::panic;
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -55,11 +54,10 @@ pub struct Found {
 }
 
 impl Lookup {
-    /// Starts to look in `roots`.
-    pub fn start(roots: Vec<Root>) -> Lookup {
-        let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    /// Starts to look in `roots`, with up to `jobs` threads, of which the caller's is one.
+    pub fn start(roots: Vec<Root>, jobs: usize) -> Lookup {
         // The caller has something to do.
-        Lookup::with_threads(roots, cores.min(THREADS) - 1)
+        Lookup::with_threads(roots, jobs.clamp(1, THREADS) - 1)
     }
 
     fn with_threads(roots: Vec<Root>, count: usize) -> Lookup {

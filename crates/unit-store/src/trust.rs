@@ -91,6 +91,7 @@ mod unix {
     use std::fs::{self, Metadata};
     use std::os::unix::fs::MetadataExt;
     use std::path::{self, Component, Path, PathBuf};
+    use std::sync::OnceLock;
 
     use nix::unistd::{Gid, Group, Uid, User};
 
@@ -233,6 +234,12 @@ mod unix {
     /// Whom the files of users belong to that this process can't know, if it is in a user
     /// namespace where there are such users.
     fn unknown_user() -> Option<Uid> {
+        // It is asked for each directory on the way, and a process stays where it is.
+        static UNKNOWN: OnceLock<Option<Uid>> = OnceLock::new();
+        *UNKNOWN.get_or_init(find_unknown_user)
+    }
+
+    fn find_unknown_user() -> Option<Uid> {
         const ALL: [&str; 3] = ["0", "0", "4294967295"];
         let map = fs::read_to_string("/proc/self/uid_map").ok()?;
         if map.split_whitespace().eq(ALL) {

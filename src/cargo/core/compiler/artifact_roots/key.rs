@@ -52,15 +52,14 @@ impl Common {
                 (*kind, Digest::of_bytes(format!("{cfg:?}")).to_string())
             })
             .collect();
+        // Not `get_env`, whose errors are costly where `RUST_BACKTRACE` is set.
+        let env_var = |name: &str| gctx.get_env_os(name).and_then(|value| value.to_str());
         let mut fields = KeyBuilder::new();
         fields
             .field("rustc", &rustc.verbose_version)
             .field("wrapper", path(rustc.wrapper.as_deref()))
             // rustc itself reads it, for every crate.
-            .field(
-                "rustc-bootstrap",
-                optional(gctx.get_env("RUSTC_BOOTSTRAP").ok()),
-            )
+            .field("rustc-bootstrap", optional(env_var("RUSTC_BOOTSTRAP")))
             .field("env", env)
             // Long, and as good as never set.
             .field("unstable", Digest::of_bytes(unstable(gctx.cli_unstable())));
@@ -78,7 +77,7 @@ impl Common {
         let deployment_targets = ["IPHONEOS", "MACOSX", "TVOS", "WATCHOS", "XROS"]
             .map(|system| format!("{system}_DEPLOYMENT_TARGET"))
             .into_iter()
-            .filter_map(|name| Some(format!("{name}={}", gctx.get_env(&name).ok()?)))
+            .filter_map(|name| Some(format!("{name}={}", env_var(&name)?)))
             .collect();
         Ok(Common {
             fields,

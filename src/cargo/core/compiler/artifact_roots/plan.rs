@@ -75,7 +75,8 @@ pub(in crate::core::compiler) fn plan(build_runner: &mut BuildRunner<'_, '_>) ->
         .filter_map(|(_, registry)| registry.url().to_file_path().ok())
         .collect();
     // It goes on while keys are made. In a target directory, all candidates have to be of it.
-    let mut lookup = inner.roots().map(Lookup::start);
+    let jobs = usize::try_from(build_runner.bcx.jobs()).unwrap_or(usize::MAX);
+    let mut lookup = inner.roots().map(|roots| Lookup::start(roots, jobs));
     for unit in &order {
         if let Some(why) = why_not_shareable(build_runner, unit) {
             inner.apart.insert(unit.clone(), Apart::Own(why));
