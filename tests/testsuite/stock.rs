@@ -197,6 +197,32 @@ fn taking_turns_with_roots_in_between() {
     assert_eq!(app.says(), GRAPH_SAYS);
 }
 
+/// A variable whose name begins as that of a setting does is another one.
+#[cargo_test]
+fn the_same_with_variables_of_longer_names() {
+    let app = app("app", "", "fn main() {}");
+    for setting in [
+        "CARGO_SEARCH_PATH",
+        "CARGO_BUILD_SEARCH_PATH",
+        "CARGO_BUILD_DEPS_TARGET_DIR",
+        "CARGO_BUILD_TRUSTED_ROOTS",
+    ] {
+        for name in [format!("{setting}_"), format!("{setting}_OLD")] {
+            for line in ["metadata --format-version 1", "check", "clean"] {
+                let run = |exe: &Path| {
+                    let cargo = app.cargo(line).plain().env(&name, "1").with_exe(exe);
+                    let report = cargo.output();
+                    // The second one has less to do, and says so.
+                    (report.success, report.stdout)
+                };
+                let stock = run(&stock_cargo());
+                assert!(stock.0, "{line} with {name} is a failure of stock");
+                assert_eq!(run(cargo_exe()), stock, "{line} with {name}");
+            }
+        }
+    }
+}
+
 /// A variable with nothing in it is no setting.
 #[cargo_test]
 fn the_same_with_an_empty_search_path() {

@@ -77,7 +77,9 @@ pub use self::answer::{ask_for_reuse, is_asked};
 pub use self::clean::{check_clean, report_kept};
 pub use self::fate::{Fate, Reasons, Reused};
 pub(super) use self::plan::plan;
-pub use self::settings::{fingerprint_of_question, may_be_rustup, note_packaged, similar_setting};
+pub use self::settings::{
+    fingerprint_of_question, is_setting, may_be_rustup, note_packaged, similar_setting,
+};
 pub(super) use self::start::{is_ready, start};
 use self::upstream::Verbosity;
 

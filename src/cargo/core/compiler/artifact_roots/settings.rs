@@ -48,6 +48,17 @@ pub fn similar_setting(table: &ConfigKey, key: &str) -> String {
     closest_msg(&key, KEYS.iter(), |key| key, "config key")
 }
 
+/// Whether `key` is one of our settings. None of them is a table, so that a variable whose name only begins as that of one
+/// does is not about it.
+pub fn is_setting(key: &ConfigKey) -> bool {
+    const NAMES: [&str; 3] = [
+        SEARCH_PATH_KEY_ENV,
+        DEPS_TARGET_DIR_KEY_ENV,
+        TRUSTED_ROOTS_KEY_ENV,
+    ];
+    NAMES.contains(&key.as_env_key())
+}
+
 /// Whether `rustc`, as it is started, may be one of rustup's proxies: then it is another compiler at another time, and what it
 /// says of itself can't be kept. Upstream knows the one in Cargo's home, if it is named with its path, and takes the wrong compiler
 /// for the right one with all others. Without our settings that is what happens, and `false`.
