@@ -198,6 +198,15 @@ impl<'a> Camp<'a> {
         }
     }
 
+    /// Moves the project to a directory where none was before.
+    pub(crate) fn move_project(&mut self, number: usize) -> Result<()> {
+        let project = self.project.with_file_name(format!("project-{number}"));
+        std::fs::rename(&self.project, &project)
+            .with_context(|| format!("failed to create `{}`", project.display()))?;
+        self.project = project;
+        Ok(())
+    }
+
     /// The roots of a drop-in, in order.
     pub(crate) fn roots(&self) -> Vec<PathBuf> {
         let count = match self.contender {

@@ -49,9 +49,20 @@ impl fmt::Display for Key {
 /// reader can say in which of them two keys differ.
 ///
 /// Keys with the same first fields can be built of clones.
-#[derive(Clone)]
 pub struct KeyBuilder {
     encoded: Vec<u8>,
+}
+
+/// What the fields of most keys take, so that there is room for them from the start.
+const CAPACITY: usize = 4096;
+
+impl Clone for KeyBuilder {
+    fn clone(&self) -> KeyBuilder {
+        // With room for what will be added, which a copy of the bytes has not.
+        let mut encoded = Vec::with_capacity(self.encoded.len().max(CAPACITY));
+        encoded.extend_from_slice(&self.encoded);
+        KeyBuilder { encoded }
+    }
 }
 
 /// Takes text, without the detour by way of `io::Write`, as there are fifty fields in a key.
@@ -78,7 +89,7 @@ impl KeyBuilder {
     /// differently never meets this one's units.
     pub fn new() -> KeyBuilder {
         let mut builder = KeyBuilder {
-            encoded: Vec::with_capacity(4096),
+            encoded: Vec::with_capacity(CAPACITY),
         };
         builder.field("format", FORMAT);
         builder
