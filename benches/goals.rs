@@ -83,6 +83,7 @@ fn of_case(results: &Results, case: &Case, goals: &mut Vec<Goal>) {
         .filter_map(|contender| time(*contender))
         .min_by(f64::total_cmp);
     let is = |scenario: Scenario| case.scenario == scenario.to_string();
+    let peak = |contender| median(results, case, contender, |it| it.peak.map(|it| it as f64));
     let (root, floor) = (time(Contender::Root), time(Contender::Floor));
     // The fastest one doesn't compile incrementally, and is compared with what doesn't either.
     let whole = time(Contender::RootWhole);
@@ -117,13 +118,14 @@ fn of_case(results: &Results, case: &Case, goals: &mut Vec<Goal>) {
         if is_large {
             add("of stock".to_owned(), 0.9, ratio(root, floor));
         }
-        let peak = |contender| median(results, case, contender, |it| it.peak.map(|it| it as f64));
         let memory = ratio(peak(Contender::Root), peak(Contender::Floor));
         add("memory of Cargo, of stock's".to_owned(), 1.1, memory);
     }
     if is(Scenario::Cold) {
         let cold = ratio(time(Contender::DepsDir), time(Contender::Stock));
         add("filling a deps dir, of stock".to_owned(), 1.03, cold);
+        let memory = ratio(peak(Contender::DepsDir), peak(Contender::Stock));
+        add("memory of Cargo, of stock's".to_owned(), 1.1, memory);
     }
     if is(Scenario::AtOnce) {
         let cpu = |case: &Case, contender| median(results, case, contender, |it| it.cpu);

@@ -460,6 +460,8 @@ impl<'a> Course<'a> {
         camp.stop();
         if kept.exists() {
             for (place, kept) in &places {
+                // Some tools protect what they keep.
+                shell::set_read_only(place, false)?;
                 shell::remove_dir(place)?;
                 if kept.exists() {
                     copy_all(kept, place)?;
