@@ -202,7 +202,7 @@ impl<'a> Camp<'a> {
     pub(crate) fn move_project(&mut self, number: usize) -> Result<()> {
         let project = self.project.with_file_name(format!("project-{number}"));
         std::fs::rename(&self.project, &project)
-            .with_context(|| format!("failed to create `{}`", project.display()))?;
+            .with_context(|| format!("failed to move a project to `{}`", project.display()))?;
         self.project = project;
         Ok(())
     }
