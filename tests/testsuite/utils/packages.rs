@@ -16,13 +16,15 @@ use serde_json::Value;
 use super::tree::packages_in;
 use super::{ProjectExt, app, dir};
 
-/// A function for build scripts: notes the run in a log of the invocation. Cargo isn't told about the variable.
+/// A function for build scripts: notes the run in a log of the invocation. Cargo isn't told about the variable. Builds under
+/// one `make` have one log, so a line is written at once.
 pub(crate) const LOG_RUN: &str = r#"
 fn log_run() {
     use std::io::Write;
     if let Some(path) = std::env::var_os("TESTSUITE_SCRIPT_LOG") {
         let mut log = std::fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
-        writeln!(log, "{}", std::env::var("CARGO_PKG_NAME").unwrap()).unwrap();
+        let line = std::env::var("CARGO_PKG_NAME").unwrap() + "\n";
+        log.write_all(line.as_bytes()).unwrap();
     }
 }
 "#;
