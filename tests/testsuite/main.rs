@@ -31,6 +31,7 @@ mod native;
 mod output;
 mod random;
 mod regressions;
+mod rustc_info;
 mod search_path;
 mod shareable;
 mod stock;

@@ -17,6 +17,7 @@
 //!         key.json                what the key was made of, for explanations only
 //!         unit.json               the record; written last, by rename
 //!     locks/<key>                 only where units are built; never needed to read
+//!     answers/<program>           what a compiler said of itself; never needed
 //! ```
 //!
 //! `<n>` tells apart the variants of one key: builds that were given the same inputs beforehand,
@@ -32,8 +33,9 @@
 //! | [`Digest`] as identity | is this the very build that a dependent was made against? |
 //! | [`select()`] | which of the candidates fit together, so that most units are reused? |
 //!
-//! Nothing here looks at modification times, and nothing writes unless it holds a [`KeyLock`].
+//! Nothing here looks at modification times, and no unit is written without a [`KeyLock`].
 
+mod answers;
 mod baked;
 mod digest;
 mod explain;

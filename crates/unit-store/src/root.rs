@@ -134,7 +134,7 @@ pub struct WriteError {
 }
 
 impl WriteError {
-    fn new(path: &Path) -> impl FnOnce(io::Error) -> WriteError {
+    pub(crate) fn new(path: &Path) -> impl FnOnce(io::Error) -> WriteError {
         move |source| WriteError {
             path: path.to_owned(),
             source,
@@ -191,8 +191,8 @@ impl Root {
                     entry.is_ok_and(|entry| {
                         let name = entry.file_name();
                         let name = name.to_string_lossy();
-                        // The latter two are of a root that somebody has removed while it was used.
-                        [TAG_FILE, ROOT_FILE, "units", "locks"].contains(&&*name)
+                        // The latter three are of a root that somebody has removed while it was used.
+                        [TAG_FILE, ROOT_FILE, "units", "locks", "answers"].contains(&&*name)
                             || name.starts_with(".root.json.")
                             || name.starts_with(".CACHEDIR.TAG.")
                     })
@@ -241,7 +241,7 @@ impl Root {
     }
 
     /// Fails if one gets to `dir` by way of a symbolic link.
-    fn check_links(&self, dir: &Path) -> Result<(), WriteError> {
+    pub(crate) fn check_links(&self, dir: &Path) -> Result<(), WriteError> {
         match self.link_to(dir) {
             Some(link) => Err(WriteError::new(&link)(io::Error::new(
                 io::ErrorKind::InvalidInput,
@@ -446,7 +446,7 @@ impl Root {
     }
 
     /// Fails if somebody has removed the root: what would be made again is no root.
-    fn check_present(&self) -> Result<(), WriteError> {
+    pub(crate) fn check_present(&self) -> Result<(), WriteError> {
         let file = self.path.join(ROOT_FILE);
         match file.symlink_metadata() {
             Ok(_) => Ok(()),

@@ -49,6 +49,7 @@ mod fate;
 mod key;
 mod observe;
 mod plan;
+mod rustc_info;
 mod settings;
 mod sources;
 mod start;
@@ -77,6 +78,7 @@ pub use self::answer::{ask_for_reuse, is_asked};
 pub use self::clean::{check_clean, report_kept};
 pub use self::fate::{Fate, Reasons, Reused};
 pub(super) use self::plan::plan;
+pub use self::rustc_info::RustcInfo;
 pub use self::settings::{
     fingerprint_of_question, is_setting, may_be_rustup, note_packaged, similar_setting,
 };

@@ -75,7 +75,7 @@ pub fn may_be_rustup(gctx: &GlobalContext, rustc: &Path) -> bool {
 }
 
 /// Whether one of our settings is present. An empty list is none.
-fn is_present(gctx: &GlobalContext) -> bool {
+pub(super) fn is_present(gctx: &GlobalContext) -> bool {
     let in_config = gctx.build_config().is_ok_and(|config| {
         let search_path = config.search_path.as_ref();
         config.deps_target_dir.is_some() || search_path.is_some_and(|paths| !paths.is_empty())
@@ -243,6 +243,22 @@ pub(super) fn existing(ws: &Workspace<'_>) -> Vec<Root> {
         roots.extend(root.ok().filter(|root| !roots.contains(root)));
     }
     roots
+}
+
+/// The roots that are there and as trusted as [`read`] wants them, and the path of the deps dir, if that is as trusted. For what
+/// is of use to a build and not needed: complaints are up to [`read`].
+pub(super) fn trusted(ws: &Workspace<'_>) -> (Vec<Root>, Option<PathBuf>) {
+    let Ok(trusted) = trusted_roots(ws) else {
+        return Default::default();
+    };
+    let is_trusted = |path: &Path, origin| check_trust(&trusted, path, origin).is_ok();
+    let entries = search_path(ws).unwrap_or_default().into_iter();
+    let entries = entries.filter(|entry| is_trusted(&entry.path, entry.origin));
+    let deps_dir = deps_target_dir(ws).unwrap_or_default();
+    let deps_dir = deps_dir.filter(|dir| is_trusted(dir, DEPS_TARGET_DIR_KEY));
+    let paths = entries.map(|entry| entry.path).chain(deps_dir.clone());
+    let roots = paths.filter_map(|path| Root::open(&try_canonicalize(path).ok()?).ok());
+    (roots.collect(), deps_dir)
 }
 
 fn not_usable(dir: &Path, error: RootError) -> anyhow::Error {
