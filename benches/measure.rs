@@ -17,6 +17,11 @@ const LOOK: Duration = Duration::from_millis(2);
 /// Clock ticks a second of `/proc`, which is the same on all of Linux.
 const TICKS: f64 = 100.0;
 
+/// Waits until all that was written so far is on disk, where there is a command for that. What follows would pay for it.
+pub(crate) fn settle() {
+    let _ = Command::new("sync").status();
+}
+
 /// What a build took.
 pub(crate) struct Usage {
     /// From start to end.

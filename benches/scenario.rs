@@ -219,6 +219,8 @@ impl<'a> Course<'a> {
             shell::status("Measuring", format!("{title}, round {round} of {rounds}"));
             let count = camps.len();
             for turn in 0..count {
+                // Not always after the same one.
+                let turn = if round % 2 == 0 { turn } else { count - 1 - turn };
                 let camp = &mut camps[(turn + round as usize) % count];
                 let contender = camp.contender;
                 if !scenario.is_for(contender, self.workload) || absent.contains(&contender) {
@@ -315,6 +317,7 @@ impl<'a> Course<'a> {
             ensure!(drop_pages(), "the page cache could not be emptied");
         }
         fs::write(log, "")?;
+        measure::settle();
         let usage = match scenario {
             Scenario::Cold => measure::run(&mut camp.fill(0), &camp.servers(), &said)?,
             Scenario::AtOnce => self.run_at_once(camp)?,
@@ -582,7 +585,7 @@ fn copy_all(from: &Path, to: &Path) -> Result<()> {
 
 /// Has Linux forget what it read from disks. `false` if it doesn't let us.
 fn drop_pages() -> bool {
-    let _ = Command::new("sync").status();
+    measure::settle();
     fs::write("/proc/sys/vm/drop_caches", "3").is_ok()
 }
 

@@ -13,6 +13,7 @@ use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
 use super::contender::Tools;
+use super::measure;
 use super::results::Plan;
 use crate::git::Git;
 use crate::repo::Repo;
@@ -55,7 +56,7 @@ pub(crate) fn run(repo: &Repo, tools: &Tools, rounds: u32) -> Result<Vec<Plan>> 
                 format!("plans of {size} units, root of {}", units.max(size)),
             );
             // What was written for it is not to be written back meanwhile.
-            let _ = Command::new("sync").status();
+            measure::settle();
             let rounds = rounds * if size <= SMALL { TURNS } else { 1 };
             for round in 0..=rounds {
                 let seconds = graph.plan(tools)?;

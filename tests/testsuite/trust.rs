@@ -120,8 +120,9 @@ fn each_part_that_everyone_can_write_to() {
     let root = dir("grand/parent/root");
     fs::create_dir_all(root.parent().unwrap()).unwrap();
     fs::rename(chain_root("root"), &root).unwrap();
+    fs::create_dir(root.join("answers")).unwrap();
     let app = fetched_app();
-    for part in ["../..", "..", ".", "units", "locks", "root.json"] {
+    for part in ["../..", "..", ".", "units", "locks", "answers", "root.json"] {
         let path = root.join(part).canonicalize().unwrap();
         let before = mode(&path);
         chmod(&path, before | 0o002);
@@ -180,6 +181,7 @@ fn root_of_another_user() {
     let parent = dir("parent");
     mkdir(&parent, 0o755);
     fs::rename(chain_root("root"), &root).unwrap();
+    fs::create_dir(root.join("answers")).unwrap();
     if let Err(why) = chown(&["-R", UNKNOWN], &root) {
         skip!("{why}");
     }
@@ -196,7 +198,7 @@ fn root_of_another_user() {
     assert_refused(&app, &root, &[&belongs(&parent)]);
     chown(&["0"], &parent).unwrap();
     assert_accepted(&app, &root);
-    for part in ["units", "locks", "root.json"] {
+    for part in ["units", "locks", "answers", "root.json"] {
         chown(&[UNKNOWN], &root.join(part)).unwrap();
         assert_refused(&app, &root, &[&belongs(&root.join(part))]);
         chown(&["0"], &root.join(part)).unwrap();

@@ -112,7 +112,7 @@ mod unix {
         let Some(path) = check_way(path, &trusted)? else {
             return Ok(());
         };
-        let parts = ["units", "locks", "root.json"].map(|name| path.join(name));
+        let parts = ["units", "locks", "answers", "root.json"].map(|name| path.join(name));
         for path in [path].iter().chain(&parts) {
             // Links in a root are not followed.
             if let Ok(meta) = fs::symlink_metadata(path)
