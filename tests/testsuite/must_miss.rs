@@ -866,6 +866,21 @@ fn target_spec_in_the_target_path() {
     });
 }
 
+/// The same, where it is next to the standard library.
+#[cfg(target_os = "linux")]
+#[cargo_test]
+fn target_spec_in_the_sysroot() {
+    assert_contents_of_target_spec_count(|cargo, path| {
+        let name = path.file_stem().unwrap();
+        let sysroot = dir("sysroot");
+        let libraries = sysroot.join("lib/rustlib").join(name);
+        fs::create_dir_all(&libraries).unwrap();
+        fs::copy(path, libraries.join("target.json")).unwrap();
+        let flags = format!("-Zunstable-options --sysroot={}", sysroot.display());
+        cargo.arg(name).env("RUSTFLAGS", flags)
+    });
+}
+
 /// A crate that has its own path in it is right for one place. So is what depends on it, and nothing else.
 #[cargo_test]
 fn manifest_dir_of_another_cargo_home() {

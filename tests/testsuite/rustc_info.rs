@@ -3,15 +3,17 @@
 
 use std::collections::HashSet;
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use cargo_test_support::{Project, prelude::*};
 use serde_json::Value;
+use unit_store::Digest;
 
 use crate::utils::cargo::Cargo;
 use crate::utils::packages::{CHAIN, CHAIN_MAIN, publish_chain};
-use crate::utils::tree::{assert_same_tree, cp, tree};
+use crate::utils::tree::{assert_same_tree, cp, tree, walk};
 use crate::utils::{ProjectExt, app, dir, shell_script, toolchain_bin};
 
 /// A build as users have it, without the wrapper of the tests: nothing is kept of a rustc behind one.
@@ -108,9 +110,14 @@ fn what_is_new_is_added() {
         ("", 0),
         ("--cfg=another", 1),
         ("--cfg=other", 0),
+        ("-Copt-level=1 -D warnings -Clink-arg=-Wl,-O1", 1),
+        ("-Copt-level=1 -D warnings -Clink-arg=-Wl,-O1", 0),
         // That is another one on another machine.
         ("-Ctarget-cpu=native", 1),
         ("-Ctarget-cpu=native", 1),
+        // What is there may change.
+        ("-L libraries", 1),
+        ("-L libraries", 1),
     ] {
         let report = build(&app).deps_dir(&deps).env("RUSTFLAGS", flags);
         assert_eq!(questions(report), asked, "{flags}");
@@ -150,7 +157,7 @@ fn another_rustc() {
     fs::create_dir_all(copy.parent().unwrap()).unwrap();
     fs::copy(toolchain_bin().join("rustc"), &copy).unwrap();
     let lib = toolchain_bin().with_file_name("lib");
-    std::os::unix::fs::symlink(lib, copy.parent().unwrap().with_file_name("lib")).unwrap();
+    symlink(lib, copy.parent().unwrap().with_file_name("lib")).unwrap();
     let build = || {
         if app.build_dir().exists() {
             app.forget();
@@ -164,24 +171,78 @@ fn another_rustc() {
     file.set_modified(earlier).unwrap();
     drop(file);
     assert_eq!(questions(build()), ALL);
-    // Which might load another library.
-    let elsewhere = build().env("LD_LIBRARY_PATH", dir("elsewhere"));
-    assert_eq!(questions(elsewhere), ALL);
 
-    // A program that may start one or another rustc.
-    let script = shell_script("rustc", r#"exec "$REAL" "$@""#);
+    // Of directories with libraries it matters what is in them.
+    let libraries = dir("libraries");
+    fs::create_dir(&libraries).unwrap();
+    let with_libraries = || build().env("LD_LIBRARY_PATH", &libraries);
+    assert_eq!(questions(with_libraries()), 0);
+    let of_toolchain = build().env("LD_LIBRARY_PATH", toolchain_bin().with_file_name("lib"));
+    assert_eq!(questions(of_toolchain), 0);
+    let is_driver = |path: &PathBuf| path.to_str().unwrap().contains("librustc_driver");
+    let driver = walk(&toolchain_bin().with_file_name("lib"));
+    let driver = driver.into_iter().find(is_driver).unwrap();
+    symlink(&driver, libraries.join(driver.file_name().unwrap())).unwrap();
     for _ in 0..2 {
-        assert_eq!(
-            questions(build().env("RUSTC", &script).env("REAL", &copy)),
-            ALL
-        );
+        assert_eq!(questions(with_libraries()), ALL);
     }
-    for wrapper in ["RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER"] {
-        let script = shell_script("wrapper", r#"exec "$@""#);
-        for _ in 0..2 {
-            assert_eq!(questions(build().env(wrapper, &script)), ALL, "{wrapper}");
+}
+
+/// A program that may start one or another rustc, wherever it is, and a rustc that may be another one for what it asks for.
+#[cargo_test]
+fn no_rustc_itself() {
+    let (app, deps) = filled();
+    let build = || {
+        if app.build_dir().exists() {
+            app.forget();
         }
+        build(&app).deps_dir(&deps)
+    };
+    assert_eq!(questions(build()), 0);
+    let asked_each_time = |change: &dyn Fn(Cargo) -> Cargo| {
+        for _ in 0..2 {
+            assert_eq!(questions(change(build())), ALL);
+        }
+    };
+    let real = toolchain_bin().join("rustc");
+    for place in ["alone", "librustc_driver-of-its-path/bin", "beside/bin"] {
+        fs::create_dir_all(dir(place)).unwrap();
+        let script = shell_script(&format!("{place}/rustc"), r#"exec "$REAL" "$@""#);
+        if place.starts_with("beside") {
+            symlink(toolchain_bin().with_file_name("lib"), dir("beside/lib")).unwrap();
+        }
+        asked_each_time(&|cargo| cargo.env("RUSTC", &script).env("REAL", &real));
     }
+    let script = shell_script("wrapper", r#"exec "$@""#);
+    for wrapper in ["RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER"] {
+        asked_each_time(&|cargo| cargo.env(wrapper, &script));
+    }
+    asked_each_time(&|cargo| cargo.env("RUST_TARGET_PATH", dir("specs")));
+    let path = std::env::join_paths([toolchain_bin(), Path::new("/usr/bin"), Path::new("/bin")]);
+    let path = path.unwrap().into_string().unwrap();
+    app.change_file(
+        ".cargo/config.toml",
+        &format!("[env]\nPATH = {{ value = {path:?}, force = true }}"),
+    );
+    asked_each_time(&|cargo| cargo);
+}
+
+/// What doesn't build has no business in a deps dir.
+#[cargo_test]
+fn commands_that_do_not_build() {
+    let (app, deps) = filled();
+    fs::remove_dir_all(deps.join("answers")).unwrap();
+    let before = tree(&deps);
+    for line in [
+        "build --explain-reuse",
+        "tree",
+        "metadata --format-version=1",
+        "clean",
+    ] {
+        let cargo = app.cargo(line).plain().deps_dir(&deps);
+        cargo.without_env("RUSTC_WRAPPER").run();
+    }
+    assert_same_tree(&before, &tree(&deps));
 }
 
 #[cargo_test]
@@ -191,7 +252,12 @@ fn damaged_answers() {
     let whole = fs::read_to_string(&file).unwrap();
     let other = whole.replace("unix", "xinu");
     assert_ne!(other, whole);
-    for damaged in ["", &whole[..whole.len() / 2], "x\n{}", &other] {
+    let text = whole.split_once('\n').unwrap().1;
+    let with_digest = |text: &str| format!("{}\n{text}", Digest::of_bytes(text));
+    let odd = ["null", "[]", "{}", "{\"x\":1}"].map(with_digest);
+    let failed = with_digest(&text.replace("\"success\":true", "\"success\":false"));
+    let plain = ["", &whole[..whole.len() / 2], "x\n{}", &other, &failed];
+    for damaged in plain.into_iter().chain(odd.iter().map(String::as_str)) {
         fs::write(&file, damaged).unwrap();
         let report = build(&app).roots([&deps]).run();
         assert_eq!(asked(&report.stderr), ALL);

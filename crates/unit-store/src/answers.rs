@@ -4,15 +4,27 @@
 //! reader, and of several that write at once the last one wins.
 
 use std::fs;
+use std::path::Path;
+
+use memchr::memmem;
 
 use crate::root::{read_file, write_by_rename};
 use crate::{Digest, Key, Root, WriteError};
 
 const DIR: &str = "answers";
 
-/// How many programs a root knows at most, so that one whose surroundings are never the same doesn't
-/// fill the directory.
+/// How many programs a root knows at most. Those of which nothing was kept for longest are forgotten.
 const MAX_PROGRAMS: usize = 256;
+
+/// The largest file of answers, and the largest program, that is looked at, in bytes.
+const MAX_SIZE: u64 = 1 << 24;
+
+/// Whether the program at `path` has `text` in it, such as the name of a library that it is linked to.
+/// `false` if it can't be read or is too large to be looked through in no time.
+pub fn contains(path: &Path, text: &str) -> bool {
+    let is_small = path.metadata().is_ok_and(|meta| meta.len() <= MAX_SIZE);
+    is_small && fs::read(path).is_ok_and(|bytes| memmem::find(&bytes, text.as_bytes()).is_some())
+}
 
 impl Root {
     /// What [`keep_answers`](Root::keep_answers) kept of the program `of`, if it is whole.
@@ -20,7 +32,8 @@ impl Root {
     /// A file has the digest of the text, a line feed, and the text.
     pub fn answers(&self, of: Key) -> Option<String> {
         let path = self.path().join(DIR).join(of.dir_name());
-        if self.link_to(&path).is_some() {
+        let is_small = path.metadata().is_ok_and(|meta| meta.len() <= MAX_SIZE);
+        if !is_small || self.link_to(&path).is_some() {
             return None;
         }
         let bytes = read_file(&path).ok()?;
@@ -40,9 +53,17 @@ impl Root {
         self.check_links(&dir)?;
         fs::create_dir_all(&dir).map_err(WriteError::new(&dir))?;
         if !dir.join(&name).exists() {
-            let programs = fs::read_dir(&dir).map_err(WriteError::new(&dir))?;
-            if programs.count() >= MAX_PROGRAMS {
-                return Ok(());
+            let files = fs::read_dir(&dir).map_err(WriteError::new(&dir))?;
+            let mut files: Vec<_> = files
+                .filter_map(|entry| {
+                    let path = entry.ok()?.path();
+                    Some((path.symlink_metadata().ok()?.modified().ok()?, path))
+                })
+                .collect();
+            files.sort();
+            for (_, path) in &files[..(files.len() + 1).saturating_sub(MAX_PROGRAMS)] {
+                // What can't be removed does no harm.
+                let _ = fs::remove_file(path);
             }
         }
         let contents = format!("{}\n{text}", Digest::of_bytes(text));
@@ -52,6 +73,8 @@ impl Root {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, SystemTime};
+
     use super::*;
     use crate::KeyBuilder;
 
@@ -82,14 +105,31 @@ mod tests {
     fn no_more_programs_than_that() {
         let dir = tempfile::tempdir().expect("temp dir");
         let root = Root::create(&dir.path().join("root"), "test").expect("root");
-        for number in 0..=MAX_PROGRAMS {
-            root.keep_answers(key(&number.to_string()), "text")
-                .expect("written");
+        for number in 0..MAX_PROGRAMS {
+            let of = key(&number.to_string());
+            root.keep_answers(of, "text").expect("written");
+            let path = root.path().join(DIR).join(of.dir_name());
+            let time = SystemTime::UNIX_EPOCH + Duration::from_secs(number as u64);
+            let file = fs::File::options().append(true).open(path).expect("file");
+            file.set_modified(time).expect("time");
         }
-        let last = key(&MAX_PROGRAMS.to_string());
-        assert_eq!(root.answers(last), None);
-        root.keep_answers(key("0"), "other").expect("written");
-        assert_eq!(root.answers(key("0")).as_deref(), Some("other"));
+        let known = |name: &str| root.answers(key(name)).is_some();
+        assert!(known("0") && known("1") && known("255"));
+        root.keep_answers(key("more"), "text").expect("written");
+        assert!(!known("0") && known("1") && known("255") && known("more"));
+    }
+
+    #[test]
+    fn what_is_too_large_is_nothing() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let root = Root::create(&dir.path().join("root"), "test").expect("root");
+        root.keep_answers(key("rustc"), "text").expect("written");
+        let path = root.path().join(DIR).join(key("rustc").dir_name());
+        assert!(contains(&path, "tex") && !contains(&path, "texts"));
+        let file = fs::File::options().append(true).open(&path).expect("file");
+        file.set_len(MAX_SIZE + 1).expect("sparse");
+        assert!(!contains(&path, "tex"));
+        assert_eq!(root.answers(key("rustc")), None);
     }
 
     #[cfg(unix)]

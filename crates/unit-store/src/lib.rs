@@ -51,6 +51,7 @@ mod root;
 mod select;
 pub mod trust;
 
+pub use answers::contains;
 pub use baked::{BakedDir, Traces, longest_mention, mentions_path, without_path};
 pub use digest::{Digest, ParseDigestError};
 pub use explain::{Difference, Keys};

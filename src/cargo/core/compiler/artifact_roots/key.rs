@@ -68,8 +68,12 @@ impl Common {
             .filter(|kind| !kind.is_host())
             .filter_map(|kind| {
                 let name = build_runner.bcx.target_data.short_name(kind);
-                let files =
-                    std::env::split_paths(target_path).map(|dir| dir.join(format!("{name}.json")));
+                let info = build_runner.bcx.target_data.info(*kind);
+                // Where rustc looks for one that it doesn't know.
+                let of_sysroot = (info.sysroot.join("lib/rustlib").join(name)).join("target.json");
+                let files = std::env::split_paths(target_path)
+                    .map(|dir| dir.join(format!("{name}.json")))
+                    .chain([of_sysroot]);
                 let spec = files.filter_map(|file| std::fs::read(file).ok()).next()?;
                 Some((*kind, Digest::of_bytes(spec).to_string()))
             })

@@ -11,7 +11,7 @@ use itertools::Itertools as _;
 use unit_store::trust::{self, Distrust};
 use unit_store::{Root, RootError};
 
-use super::{Source, target_dir};
+use super::{Source, rustc_info, target_dir};
 use crate::GlobalContext;
 use crate::core::Workspace;
 use crate::util::context::{ConfigKey, ConfigRelativePath, Definition};
@@ -216,6 +216,9 @@ pub(super) fn read(ws: &Workspace<'_>, is_answer: bool) -> CargoResult<Option<Se
                 // The real path, as for search roots, so that they can be told apart.
                 let dir = try_canonicalize(&dir).unwrap_or(dir);
                 root = Some(Root::open(&dir).map_err(|error| not_usable(&dir, error))?);
+                if !is_answer {
+                    rustc_info::note_deps_dir();
+                }
             }
             Err(error @ (RootError::Format(_) | RootError::Damaged(_))) => {
                 gctx.shell().warn(format!(
