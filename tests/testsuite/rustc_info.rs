@@ -183,9 +183,9 @@ fn another_rustc() {
     let driver = walk(&toolchain_bin().with_file_name("lib"));
     let driver = driver.into_iter().find(is_driver).unwrap();
     symlink(&driver, libraries.join(driver.file_name().unwrap())).unwrap();
-    for _ in 0..2 {
-        assert_eq!(questions(with_libraries()), ALL);
-    }
+    // Which is not the whole of a compiler, as rustc says when it is asked.
+    let failed = with_libraries().fails();
+    assert!(asked(&failed.stderr) > 0);
 }
 
 /// A program that may start one or another rustc, wherever it is, and a rustc that may be another one for what it asks for.
