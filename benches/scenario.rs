@@ -261,6 +261,9 @@ impl<'a> Course<'a> {
 
     /// Notes what could not be measured, and why.
     pub(crate) fn miss(&mut self, scenario: Scenario, why: &str) {
+        // The report is for others, who have the repository elsewhere.
+        let root = self.dir.ancestors().nth(3).unwrap_or(&self.dir);
+        let why = why.replace(&format!("{}/", root.display()), "");
         let line = format!("{}: {why}", self.case(scenario));
         shell::warn(&line);
         self.missing.push(line);

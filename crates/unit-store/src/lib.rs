@@ -33,7 +33,7 @@
 //! | [`Digest`] as identity | is this the very build that a dependent was made against? |
 //! | [`select()`] | which of the candidates fit together, so that most units are reused? |
 //!
-//! Nothing here looks at modification times, and no unit is written without a [`KeyLock`].
+//! No unit is judged by modification times, and none is written without a [`KeyLock`].
 
 mod answers;
 mod baked;

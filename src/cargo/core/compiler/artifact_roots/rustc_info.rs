@@ -1,7 +1,7 @@
 //! What rustc says of itself, from roots, so that the first build in a target directory need not ask.
 //!
-//! Cargo keeps that in the target directory. A new one has nothing, and rustc takes longer to answer
-//! than all that Cargo does for a build of reused units. So the answers are kept in the deps dir as
+//! Cargo keeps that in the target directory. A new one has nothing, and for a small project rustc takes
+//! as long to answer as all else that Cargo does where units are reused. So the answers are kept in the deps dir as
 //! well, for a rustc that is known by more than its own file: that is a small program over a library
 //! whose name changes with each release.
 
