@@ -26,7 +26,7 @@ pub(crate) enum Contender {
     Stock,
     /// Stock Cargo in a copy of another project's target directory
     CopiedTarget,
-    /// sccache with its local disk cache
+    /// sccache with its local disk cache, and nothing compiled incrementally, as its documentation wants it
     Sccache,
     /// kache as it is set up by default
     Kache,
@@ -38,7 +38,7 @@ pub(crate) enum Contender {
     DepsDir,
     /// The drop-in with a search root
     Root,
-    /// The drop-in with a search root, where nothing is compiled incrementally, as mbx has it
+    /// The drop-in with a search root, where nothing is compiled incrementally, as sccache and mbx have it
     RootWhole,
     /// The drop-in with three search roots, each of which has a part
     ThreeRoots,
@@ -123,9 +123,9 @@ pub(crate) struct Tools {
     pub(crate) peers: PathBuf,
     pub(crate) drop_in: PathBuf,
     pub(crate) stock: PathBuf,
-    /// A compiler that leaves a mark for each crate that it compiles, and maybe one of another version.
+    /// A compiler that counts what it compiles, and maybe one of another version.
     pub(crate) compilers: Vec<PathBuf>,
-    /// Where they leave it.
+    /// Where they count: a byte a crate.
     pub(crate) log: PathBuf,
 }
 
@@ -289,7 +289,8 @@ impl<'a> Camp<'a> {
                 command
                     .env("RUSTC_WRAPPER", self.tools.program(&SCCACHE))
                     .env("SCCACHE_DIR", &self.cache)
-                    .env("SCCACHE_SERVER_UDS", self.socket());
+                    .env("SCCACHE_SERVER_UDS", self.socket())
+                    .env("CARGO_INCREMENTAL", "0");
             }
             Contender::Kache | Contender::KacheUnseeded => {
                 command

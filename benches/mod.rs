@@ -10,12 +10,13 @@
 //! | [`synthetic`] | plans of generated graphs |
 //! | [`plain`] | what the drop-in costs without our settings |
 //! | [`measure`] | what a build takes |
+//! | `front.rs` | a program: the compiler, and it counts what it compiles |
 //! | [`results`], [`report`], [`goals`] | what is kept of it, and what people see |
 //!
 //! ```text
 //! target/bench/
 //!   peers/                       the other tools, installed once
-//!   tools/                       a compiler that leaves marks
+//!   tools/                       a compiler that counts what it compiles
 //!   <workload>-<profile>/        made anew by each run
 //!     filler/ project/ next/     the projects as they are created
 //!     <contender>/               its copies, and what it keeps
@@ -33,8 +34,8 @@ mod scenario;
 mod synthetic;
 mod workload;
 
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
@@ -239,49 +240,48 @@ fn tools(repo: &Repo, dir: &Path, drop_in: PathBuf, toolchain: Option<&str>) -> 
     let mut real = vec![rustc::base_program(&base, "rustc")?];
     real.extend(toolchain.map(rustc::of_toolchain).transpose()?);
     for (number, real) in real.iter().enumerate() {
-        let compiler = dir
-            .join("tools")
-            .join(format!("compiler-{number}"))
-            .join("rustc");
-        write_compiler(&compiler, real, &tools.log)?;
+        let dir = dir.join("tools").join(format!("compiler-{number}"));
+        let compiler = make_compiler(repo, &dir, real, &tools.log)?;
         tools.compilers.push(compiler);
     }
     Ok(tools)
 }
 
-/// Makes a compiler that is `real`, and adds a byte to `log` for each crate that it compiles. sccache also asks it what a
-/// crate reads and what its files are called.
-fn write_compiler(compiler: &Path, real: &Path, log: &Path) -> Result<()> {
-    ensure!(
-        cfg!(unix),
-        "the compilers that are started are counted with a shell script, which this system doesn't run"
-    );
-    let script = format!(
-        "#!/bin/sh\ncase \"$*\" in\n*--crate-name\\ ___*|*\\ --print\\ *|*\\ --emit\\ dep-info\\ -o\\ *) ;;\n*--crate-name*) printf x >> '{}' ;;\nesac\nexec '{}' \"$@\"\n",
-        log.display(),
-        real.display()
-    );
-    shell::write_if_changed(compiler, &script)?;
-    make_executable(compiler)
+/// Compiles `benches/front.rs` into `dir`: a compiler that is `real`, and adds a byte to `log` for each crate.
+fn make_compiler(repo: &Repo, dir: &Path, real: &Path, log: &Path) -> Result<PathBuf> {
+    let driver = rustc::driver(real)?;
+    shell::remove_dir(dir)?;
+    let bin = dir.join("bin");
+    shell::create_dir(&bin)?;
+    if let Some(lib) = driver.parent() {
+        link(lib, &dir.join("lib"))?;
+    }
+    let name = real.file_name().context("the compiler has no name")?;
+    let compiler = bin.join(name);
+    Command::new(real)
+        .arg(repo.root().join("benches").join("front.rs"))
+        .args(["--edition=2024", "-O", "-Cstrip=symbols", "-o"])
+        .arg(&compiler)
+        .env("REAL", real)
+        .env("LOG", log)
+        .env("DRIVER", driver.file_name().unwrap_or_default())
+        .run()?;
+    Ok(compiler)
 }
 
 #[cfg(unix)]
-fn make_executable(path: &Path) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    Ok(fs::set_permissions(
-        path,
-        fs::Permissions::from_mode(0o755),
-    )?)
+fn link(to: &Path, link: &Path) -> Result<()> {
+    std::os::unix::fs::symlink(to, link)
+        .with_context(|| format!("failed to make the link `{}`", link.display()))
 }
 
+/// Such a compiler has to be asked what it is by each build in a new target directory.
 #[cfg(not(unix))]
-fn make_executable(_: &Path) -> Result<()> {
+fn link(_: &Path, _: &Path) -> Result<()> {
     Ok(())
 }
 
 fn version_of(program: &Path) -> Result<String> {
-    let version = std::process::Command::new(program)
-        .arg("--version")
-        .read()?;
+    let version = Command::new(program).arg("--version").read()?;
     Ok(version.trim().to_owned())
 }

@@ -1,6 +1,7 @@
 //! What the Rust compiler in use says about itself.
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
@@ -86,6 +87,23 @@ pub(crate) fn of_toolchain(name: &str) -> Result<PathBuf> {
         .args(["which", "rustc", "--toolchain", name])
         .read()?;
     Ok(PathBuf::from(path.trim_end()))
+}
+
+/// The library that has nearly all of the compiler `rustc` in it.
+pub(crate) fn driver(rustc: &Path) -> Result<PathBuf> {
+    let bin = rustc.parent().unwrap_or(rustc);
+    // Windows has it beside the program.
+    let dirs = [bin.with_file_name("lib"), bin.to_owned()];
+    let files = dirs.iter().filter_map(|dir| fs::read_dir(dir).ok());
+    let mut files = files.flatten().filter_map(|entry| Some(entry.ok()?.path()));
+    let is_driver = |file: &PathBuf| {
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        name.contains("rustc_driver") && !name.ends_with(".lib")
+    };
+    files.find(is_driver).with_context(|| {
+        let rustc = rustc.display();
+        format!("the library of `{rustc}` is not where toolchains have it")
+    })
 }
 
 /// The root of the toolchain in use.

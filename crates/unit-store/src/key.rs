@@ -45,8 +45,9 @@ impl fmt::Display for Key {
 /// Builds a [`Key`] out of named fields.
 ///
 /// The encoding is canonical: fields in the order in which they were added, each name and value
-/// preceded by its length in bytes, 64 bits with the lowest first. The fields are kept, so that a
-/// reader can say in which of them two keys differ.
+/// preceded by its length in bytes. That is one byte, or, from 255, the byte 255 and then 64 bits
+/// with the lowest first. The fields are kept, so that a reader can say in which of them two keys
+/// differ.
 ///
 /// Keys with the same first fields can be built of clones.
 pub struct KeyBuilder {
@@ -54,7 +55,7 @@ pub struct KeyBuilder {
 }
 
 /// What the fields of most keys take, so that there is room for them from the start.
-const CAPACITY: usize = 4096;
+const CAPACITY: usize = 2048;
 
 impl Clone for KeyBuilder {
     fn clone(&self) -> KeyBuilder {
@@ -65,7 +66,7 @@ impl Clone for KeyBuilder {
     }
 }
 
-/// Takes text, without the detour by way of `io::Write`, as there are fifty fields in a key.
+/// Takes what is shown, without the detour by way of `io::Write`.
 struct Text<'a>(&'a mut Vec<u8>);
 
 impl fmt::Write for Text<'_> {
@@ -75,8 +76,8 @@ impl fmt::Write for Text<'_> {
     }
 }
 
-/// What a length takes in [`KeyBuilder::encoded`].
-const LENGTH: usize = size_of::<u64>();
+/// Says that a length is in the bytes that follow, as it is not less.
+const LONG: u8 = u8::MAX;
 
 impl Default for KeyBuilder {
     fn default() -> KeyBuilder {
@@ -97,16 +98,35 @@ impl KeyBuilder {
 
     /// Adds a field.
     pub fn field(&mut self, name: &str, value: impl fmt::Display) -> &mut KeyBuilder {
-        // Half of all parts are names, and `fmt` does more than to copy them.
-        self.encoded.extend((name.len() as u64).to_le_bytes());
-        self.encoded.extend(name.as_bytes());
-        self.part(value);
+        self.part(name);
+        let start = self.encoded.len();
+        self.encoded.push(0);
+        // As with `to_string`: a part that was cut off could make two keys one.
+        write!(Text(&mut self.encoded), "{value}").expect("no `Display` fails");
+        let length = self.encoded.len() - start - 1;
+        match short(length) {
+            Some(length) => self.encoded[start] = length,
+            None => {
+                let value = self.encoded.split_off(start + 1);
+                self.encoded.truncate(start);
+                self.length(length);
+                self.encoded.extend(value);
+            }
+        }
+        self
+    }
+
+    /// Adds a field whose value is text. The same as [`KeyBuilder::field`], and takes less: most of
+    /// the fifty fields of a key are such.
+    pub fn text(&mut self, name: &str, value: impl AsRef<str>) -> &mut KeyBuilder {
+        self.part(name);
+        self.part(value.as_ref());
         self
     }
 
     /// Adds a field that is a list: the number of items, then each of them. The caller sorts the
     /// items if their order has no meaning.
-    pub fn list<T: fmt::Display>(
+    pub fn list<T: AsRef<str>>(
         &mut self,
         name: &str,
         items: impl IntoIterator<Item = T, IntoIter: ExactSizeIterator>,
@@ -114,18 +134,24 @@ impl KeyBuilder {
         let items = items.into_iter();
         self.field(name, items.len());
         for item in items {
-            self.field(name, item);
+            self.text(name, item);
         }
         self
     }
 
-    fn part(&mut self, part: impl fmt::Display) {
-        let start = self.encoded.len();
-        self.encoded.extend_from_slice(&[0; LENGTH]);
-        // As with `to_string`: a part that was cut off could make two keys one.
-        write!(Text(&mut self.encoded), "{part}").expect("no `Display` fails");
-        let length = self.encoded.len() - start - LENGTH;
-        self.encoded[start..start + LENGTH].copy_from_slice(&(length as u64).to_le_bytes());
+    fn part(&mut self, part: &str) {
+        self.length(part.len());
+        self.encoded.extend_from_slice(part.as_bytes());
+    }
+
+    fn length(&mut self, length: usize) {
+        match short(length) {
+            Some(length) => self.encoded.push(length),
+            None => {
+                self.encoded.push(LONG);
+                self.encoded.extend((length as u64).to_le_bytes());
+            }
+        }
     }
 
     /// The key of the fields so far.
@@ -137,13 +163,24 @@ impl KeyBuilder {
     pub fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
         let mut rest = self.encoded.as_slice();
         let mut part = move || {
-            let (length, after) = rest.split_first_chunk::<LENGTH>()?;
-            let (text, after) = after.split_at(u64::from_le_bytes(*length) as usize);
+            let (length, after) = match rest.split_first()? {
+                (&LONG, after) => {
+                    let (length, after) = after.split_first_chunk()?;
+                    (u64::from_le_bytes(*length) as usize, after)
+                }
+                (&length, after) => (length.into(), after),
+            };
+            let (text, after) = after.split_at(length);
             rest = after;
-            Some(std::str::from_utf8(text).expect("`part` encodes text"))
+            Some(std::str::from_utf8(text).expect("only text is added"))
         };
         std::iter::from_fn(move || Some((part()?, part()?)))
     }
+}
+
+/// A length that is encoded as one byte.
+fn short(length: usize) -> Option<u8> {
+    u8::try_from(length).ok().filter(|length| *length != LONG)
 }
 
 impl fmt::Debug for KeyBuilder {
@@ -207,8 +244,43 @@ mod tests {
             ("c", "1"),
         ];
         assert_eq!(Vec::from_iter(builder.fields()), fields);
-        let parts = fields.iter().flat_map(|(name, value)| [name, value]);
-        assert_eq!(builder.key().0, Digest::of_parts(parts));
+        let format = FORMAT.to_string();
+        let encoded = [
+            &b"\x06format\x01"[..],
+            format.as_bytes(),
+            b"\x01a\x00\x01b\x012\x01b\x01x\x01b\x02\xc3\xbc\x01c\x011",
+        ];
+        assert_eq!(builder.key().0, Digest::of_bytes(encoded.concat()));
+    }
+
+    #[test]
+    fn long_values_are_encoded_like_short_ones() {
+        for length in [253, 254, 255, 256, 257, 70_000] {
+            let value = "x".repeat(length);
+            let mut builder = KeyBuilder::new();
+            builder
+                .field("a", &value)
+                .text(&value, &value)
+                .text("b", "");
+            let fields = Vec::from_iter(builder.fields().skip(1));
+            assert_eq!(fields, [("a", &*value), (&*value, &*value), ("b", "")]);
+            let mut encoded = match u8::try_from(length) {
+                Ok(short) if short < 255 => vec![short],
+                _ => [&[255][..], &(length as u64).to_le_bytes()].concat(),
+            };
+            encoded.extend(value.as_bytes());
+            let fields = [
+                "\x06format\x01".to_owned(),
+                FORMAT.to_string(),
+                "\x01a".to_owned(),
+            ];
+            let all = [
+                fields.concat().into_bytes(),
+                encoded.repeat(3),
+                b"\x01b\x00".to_vec(),
+            ];
+            assert_eq!(builder.key().0, Digest::of_bytes(all.concat()));
+        }
     }
 
     #[test]

@@ -514,7 +514,7 @@ fn why_not_this(
     let var = (inner.environment).of(&unit.pkg, build_runner.is_primary_package(unit));
     let world = World {
         var: &var,
-        pristine: sources::is_pristine(build_runner, &unit.pkg),
+        pristine: inner.entries[unit].is_pristine,
         sources: &|| inner.source_digests.get(unit.pkg.root()),
     };
     let mut files = Default::default();

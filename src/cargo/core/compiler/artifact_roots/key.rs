@@ -7,6 +7,7 @@
 //! Paths are left out, so that a root can be used elsewhere. Where a path does get into an
 //! artifact it is an observed input, see [`super::observe`].
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -56,11 +57,11 @@ impl Common {
         let env_var = |name: &str| gctx.get_env_os(name).and_then(|value| value.to_str());
         let mut fields = KeyBuilder::new();
         fields
-            .field("rustc", &rustc.verbose_version)
-            .field("wrapper", path(rustc.wrapper.as_deref()))
+            .text("rustc", &rustc.verbose_version)
+            .text("wrapper", path(rustc.wrapper.as_deref()))
             // rustc itself reads it, for every crate.
-            .field("rustc-bootstrap", optional(env_var("RUSTC_BOOTSTRAP")))
-            .field("env", env)
+            .text("rustc-bootstrap", optional(env_var("RUSTC_BOOTSTRAP")))
+            .text("env", env)
             // Long, and as good as never set.
             .field("unstable", Digest::of_bytes(unstable(gctx.cli_unstable())));
         let target_path = gctx.get_env_os("RUST_TARGET_PATH").unwrap_or_default();
@@ -179,25 +180,25 @@ pub(super) fn encode(
 
     let mut key = common.fields.clone();
     key.field("package", format_args!("{} {}", pkg.name(), pkg.version()))
-        .field("source", source)
+        .text("source", source)
         // Covers kind, name, crate types, edition and the rest of a target's table.
-        .field("target", util::to_hex(util::hash_u64(target)))
-        .field("target-kind", target.kind().description())
-        .field("target-name", target.name())
+        .text("target", util::to_hex(util::hash_u64(target)))
+        .text("target-kind", target.kind().description())
+        .text("target-name", target.name())
         .field("edition", target.edition())
-        .field("mode", mode_name(*mode))
-        .field("for-host", kind.is_host())
-        .field(
+        .text("mode", mode_name(*mode))
+        .text("for-host", truth(kind.is_host()))
+        .text(
             "compile-target",
             build_runner.bcx.target_data.short_name(kind),
         )
         .field("compile-target-spec", kind.fingerprint_hash())
-        .field(
+        .text(
             "rust-target-path",
             optional(common.specs.get(kind).map(String::as_str)),
         )
         .list("deployment-target", &common.deployment_targets)
-        .field("cfg", &common.cfg[kind])
+        .text("cfg", &common.cfg[kind])
         .list("features", features)
         .list("declared-features", pkg.summary().features().keys())
         .list("rustflags", rustflags.iter())
@@ -210,7 +211,7 @@ pub(super) fn encode(
         .field("lto", format_args!("{:?}", build_runner.lto[unit]));
     if target.is_dylib() {
         // What is asked for by name is linked in another way.
-        key.field("primary", build_runner.is_primary_package(unit));
+        key.text("primary", truth(build_runner.is_primary_package(unit)));
     }
     encode_profile(&mut key, profile, *mode);
 
@@ -225,7 +226,7 @@ pub(super) fn encode(
         } else {
             compilation.target_linker(*kind)
         };
-        key.field("linker", path(linker));
+        key.text("linker", path(linker));
     }
 
     // The names that Cargo gives to symbols and files. They follow from the above, but for what
@@ -233,7 +234,10 @@ pub(super) fn encode(
     let metadata = build_runner.files().metadata(unit);
     key.field("metadata", metadata.c_metadata())
         .field("unit-id", metadata.unit_id())
-        .field("extra-filename", metadata.c_extra_filename().is_some());
+        .text(
+            "extra-filename",
+            truth(metadata.c_extra_filename().is_some()),
+        );
 
     let edges = (build_runner.unit_deps(unit).iter().zip(dependencies))
         .map(|(dependency, key)| (*key, upstream::encode_edge(dependency)))
@@ -264,17 +268,17 @@ fn encode_profile(key: &mut KeyBuilder, profile: &Profile, mode: CompileMode) {
         trim_paths,
         hint_mostly_unused,
     } = profile;
-    key.field("opt-level", opt_level)
+    key.text("opt-level", opt_level)
         // What comes of it is `lto` above. Names of symbols and files have it for all units.
         .field("profile-lto", format_args!("{lto:?}"))
-        .field("codegen-backend", optional(codegen_backend.as_deref()))
+        .text("codegen-backend", optional(codegen_backend.as_deref()))
         .field("codegen-units", format_args!("{codegen_units:?}"))
         .field("debuginfo", format_args!("{:?}", debuginfo.into_inner()))
-        .field("split-debuginfo", optional(split_debuginfo.as_deref()))
-        .field("debug-assertions", debug_assertions)
-        .field("overflow-checks", overflow_checks)
-        .field("rpath", rpath)
-        .field("incremental", incremental)
+        .text("split-debuginfo", optional(split_debuginfo.as_deref()))
+        .text("debug-assertions", truth(*debug_assertions))
+        .text("overflow-checks", truth(*overflow_checks))
+        .text("rpath", truth(*rpath))
+        .text("incremental", truth(*incremental))
         .field("panic", panic)
         .field("strip", format_args!("{:?}", strip.into_inner()))
         .list("profile-rustflags", rustflags)
@@ -304,12 +308,16 @@ pub(super) fn mode_name(mode: CompileMode) -> &'static str {
     }
 }
 
-fn path(path: Option<&Path>) -> String {
+fn truth(value: bool) -> &'static str {
+    if value { "true" } else { "false" }
+}
+
+fn path(path: Option<&Path>) -> Cow<'static, str> {
     // Not `display`, which shows different bytes alike where they are not Unicode.
-    path.map_or_else(|| "-".to_owned(), |path| format!("{path:?}"))
+    path.map_or(Cow::Borrowed("-"), |path| format!("{path:?}").into())
 }
 
 /// Tells an empty value from none.
-pub(super) fn optional(value: Option<&str>) -> String {
-    value.map_or_else(|| "-".to_owned(), |value| format!("={value}"))
+pub(super) fn optional(value: Option<&str>) -> Cow<'static, str> {
+    value.map_or(Cow::Borrowed("-"), |value| format!("={value}").into())
 }

@@ -47,6 +47,7 @@ mod clean;
 mod explain;
 mod fate;
 mod key;
+mod memory;
 mod observe;
 mod plan;
 mod rustc_info;
@@ -68,7 +69,6 @@ use cargo_util::{ProcessBuilder, paths};
 use unit_store::{Dependency, Digest, FileDigests, Key, KeyBuilder, Observed, Root};
 
 use super::{BuildRunner, Executor, Freshness, Unit};
-use crate::core::PackageId;
 use crate::core::compiler::CompileMode;
 use crate::util::GlobalContext;
 use crate::util::errors::CargoResult;
@@ -110,8 +110,6 @@ struct Inner {
     late: HashSet<Unit>,
     executor: Option<Arc<dyn Executor>>,
     environment: Arc<observe::Environment>,
-    /// Whether packages are what their checksums are of, as far as that was asked for.
-    pristine: HashMap<PackageId, bool>,
     source_digests: Arc<sources::SourceDigests>,
     files: FileDigests,
     /// What was found in target directories of stock Cargo, which are looked at only once.
@@ -241,6 +239,8 @@ struct Entry {
     key: Key,
     /// What the key is made of.
     fields: Arc<KeyBuilder>,
+    /// Whether the package is what its checksum is of.
+    is_pristine: bool,
     state: State,
 }
 

@@ -14,7 +14,7 @@ use unit_store::{Dependency, Digest, First, Found, Key, Lookup, Node, Offer, Roo
 use super::start::note_loader_path;
 use super::{
     Apart, ArtifactRoots, Candidate, Entry, Inner, LOG_TARGET, Source, State, describe, is_asked,
-    key, log_unit, observe, settings, sources, target_dir,
+    key, log_unit, memory, observe, settings, sources, target_dir,
 };
 use crate::core::compiler::custom_build::prepare_metabuild;
 use crate::core::compiler::{BuildRunner, CompileMode, Unit};
@@ -53,7 +53,6 @@ pub(in crate::core::compiler) fn plan(build_runner: &mut BuildRunner<'_, '_>) ->
         order: Vec::new(),
         late: HashSet::new(),
         executor: None,
-        pristine: HashMap::new(),
         environment: Arc::new(observe::Environment::new(build_runner.bcx.gctx)?),
         source_digests: Default::default(),
         files: Default::default(),
@@ -70,7 +69,8 @@ pub(in crate::core::compiler) fn plan(build_runner: &mut BuildRunner<'_, '_>) ->
     let common = key::Common::new(build_runner)?;
     let mut shareable: Vec<Unit> = Vec::new();
     let mut index = HashMap::new();
-    let mut source_fields = HashMap::new();
+    // Of packages.
+    let mut sources = HashMap::new();
     let overlays: Vec<PathBuf> = (build_runner.bcx.ws.local_overlays()?)
         .filter_map(|(_, registry)| registry.url().to_file_path().ok())
         .collect();
@@ -82,13 +82,16 @@ pub(in crate::core::compiler) fn plan(build_runner: &mut BuildRunner<'_, '_>) ->
             inner.apart.insert(unit.clone(), Apart::Own(why));
             continue;
         }
-        let source = (source_fields.entry(unit.pkg.package_id())).or_insert_with(|| {
+        let source = (sources.entry(unit.pkg.package_id())).or_insert_with(|| {
             if sources::is_overlaid(&overlays, &unit.pkg) {
                 return None;
             }
-            sources::key_field(&unit.pkg)
+            let is_vendored = sources::is_vendored(&unit.pkg);
+            let field = sources::key_field(&unit.pkg, is_vendored)?;
+            let is_pristine = sources::is_pristine(build_runner, &unit.pkg, is_vendored);
+            Some((field, is_pristine))
         });
-        let Some(source) = source else {
+        let Some((source, is_pristine)) = source else {
             let why = Apart::Own("its files may be others tomorrow");
             inner.apart.insert(unit.clone(), why);
             continue;
@@ -118,6 +121,7 @@ pub(in crate::core::compiler) fn plan(build_runner: &mut BuildRunner<'_, '_>) ->
         let entry = Entry {
             key: fields.key(),
             fields: Arc::new(fields),
+            is_pristine: *is_pristine,
             state,
         };
         if let Some(lookup) = &mut lookup {
@@ -162,6 +166,9 @@ pub(in crate::core::compiler) fn plan(build_runner: &mut BuildRunner<'_, '_>) ->
             inner.late.insert(unit.clone());
             prepare_late_run(build_runner, &inner, unit)?;
         }
+    }
+    if !inner.late.is_empty() {
+        memory::give_back_at_once();
     }
     inner.order = shareable.clone();
     let mut roots = super::ROOTS.write().unwrap();
@@ -344,15 +351,14 @@ impl Inner {
         mut first: impl FnMut(usize, &Root, Key) -> First,
     ) -> CargoResult<Vec<Candidate>> {
         let gctx = build_runner.bcx.gctx;
-        let key = self.entries[unit].key;
-        let name = directory_name(unit);
+        let &Entry {
+            key, is_pristine, ..
+        } = &self.entries[unit];
         let is_primary = build_runner.is_primary_package(unit);
         let var = self.environment.of(&unit.pkg, is_primary);
-        let pristine = *(self.pristine.entry(unit.pkg.package_id()))
-            .or_insert_with(|| sources::is_pristine(build_runner, &unit.pkg));
         let world = World {
             var: &var,
-            pristine,
+            pristine: is_pristine,
             sources: &|| self.source_digests.get(unit.pkg.root()),
         };
         let mut found = Vec::new();
@@ -379,7 +385,7 @@ impl Inner {
                     First::Found(_) | First::Unsure => {}
                 }
             }
-            let (candidates, broken) = root.candidates(&name, key);
+            let (candidates, broken) = root.candidates(&directory_name(unit), key);
             for (dir, error) in broken {
                 if self.warned.insert(dir.clone()) {
                     gctx.shell().warn(format!(

@@ -28,13 +28,16 @@ pub(super) fn is_vendored(pkg: &Package) -> bool {
 /// packaged together. `registries` are where the archives of such are. Cargo unpacks an archive
 /// once, however often it has changed since.
 pub(super) fn is_overlaid(registries: &[PathBuf], pkg: &Package) -> bool {
+    if registries.is_empty() {
+        return false;
+    }
     let archive = format!("{}-{}.crate", pkg.name(), pkg.version());
     (registries.iter()).any(|registry| registry.join(&archive).exists())
 }
 
 /// What is known beforehand of a package's source that can differ under one name and version, or
 /// `None` if its contents are not known to stay the same.
-pub(super) fn key_field(pkg: &Package) -> Option<String> {
+pub(super) fn key_field(pkg: &Package, is_vendored: bool) -> Option<String> {
     let source_id = pkg.package_id().source_id();
     let fixed = if source_id.is_git() {
         source_id.precise_git_fragment()
@@ -43,7 +46,7 @@ pub(super) fn key_field(pkg: &Package) -> Option<String> {
     } else {
         return None;
     };
-    let listed = if is_vendored(pkg) && !are_compared(pkg) {
+    let listed = if is_vendored && !are_compared(pkg) {
         Some(digest_of_vendored(pkg.root())?.to_string())
     } else {
         None
@@ -70,12 +73,16 @@ pub(super) fn are_compared(pkg: &Package) -> bool {
 ///
 /// Cargo unpacks an archive once. Other registries than crates.io, and directories of archives in
 /// its place, may have another one later.
-pub(super) fn is_pristine(build_runner: &BuildRunner<'_, '_>, pkg: &Package) -> bool {
+pub(super) fn is_pristine(
+    build_runner: &BuildRunner<'_, '_>,
+    pkg: &Package,
+    is_vendored: bool,
+) -> bool {
     let source_id = pkg.package_id().source_id();
     let sources = build_runner.bcx.packages.sources();
     let is_local = (sources.get(source_id))
         .is_some_and(|source| *source.replaced_source_id().kind() == SourceKind::LocalRegistry);
-    source_id.is_crates_io() && !is_vendored(pkg) && !is_local
+    source_id.is_crates_io() && !is_vendored && !is_local
 }
 
 /// Digests of sources that were asked for, so that each is made once.
