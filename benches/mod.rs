@@ -134,7 +134,7 @@ fn measure(
     failed: &mut Vec<String>,
 ) -> Result<Results> {
     let dir = repo.root().join("target").join("bench");
-    let tools = tools(repo, &dir, drop_in, options.toolchain.as_deref())?;
+    let tools = tools(repo, &dir, &drop_in, options.toolchain.as_deref())?;
     let mut results = Results {
         date: shell::today()?,
         machine: Machine::query(&dir),
@@ -154,7 +154,7 @@ fn measure(
             .push(("rustc".to_owned(), version_of(compiler)?));
     }
     if options.plain {
-        results.plain = plain::run(repo, &tools.drop_in, options.rounds)?;
+        results.plain = plain::run(repo, &tools, options.rounds)?;
         return Ok(results);
     }
     if options.synthetic {
@@ -228,19 +228,29 @@ fn measure(
 }
 
 /// The programs that builds need.
-fn tools(repo: &Repo, dir: &Path, drop_in: PathBuf, toolchain: Option<&str>) -> Result<Tools> {
+fn tools(repo: &Repo, dir: &Path, drop_in: &Path, toolchain: Option<&str>) -> Result<Tools> {
     let base = repo.base()?;
+    let of_tools = dir.join("tools");
+    // How much of a program Linux has in memory depends on how its file came there: a toolchain's that was read
+    // from disk takes 2 MB less than a file that was just written.
+    let copied = |from: &Path, name: &str| -> Result<PathBuf> {
+        let to = of_tools
+            .join(name)
+            .join(format!("cargo{}", std::env::consts::EXE_SUFFIX));
+        shell::copy_atomically(from, &to)?;
+        Ok(to)
+    };
     let mut tools = Tools {
         peers: dir.join("peers"),
-        drop_in,
-        stock: rustc::stock_cargo(&base)?,
+        drop_in: copied(drop_in, "drop-in")?,
+        stock: copied(&rustc::stock_cargo(&base)?, "stock")?,
         compilers: Vec::new(),
-        log: dir.join("tools").join("compiled"),
+        log: of_tools.join("compiled"),
     };
     let mut real = vec![rustc::base_program(&base, "rustc")?];
     real.extend(toolchain.map(rustc::of_toolchain).transpose()?);
     for (number, real) in real.iter().enumerate() {
-        let dir = dir.join("tools").join(format!("compiler-{number}"));
+        let dir = of_tools.join(format!("compiler-{number}"));
         let compiler = make_compiler(repo, &dir, real, &tools.log)?;
         tools.compilers.push(compiler);
     }

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
+use super::contender::Tools;
 use super::results::Pair;
-use crate::build;
 use crate::repo::Repo;
 use crate::sample;
 use crate::shell::{self, CommandExt};
@@ -19,8 +19,8 @@ use crate::upstream;
 const TURNS: u32 = 5;
 
 /// Commands that compile nothing or the member only, over the upstream crate and all that it depends on, some 400 units.
-pub(super) fn run(repo: &Repo, drop_in: &Path, pairs: u32) -> Result<Vec<Pair>> {
-    let stock = build::reference(repo)?;
+pub(super) fn run(repo: &Repo, tools: &Tools, pairs: u32) -> Result<Vec<Pair>> {
+    let (stock, drop_in) = (&tools.stock, &tools.drop_in);
     let bench = repo.root().join("target").join("bench").join("plain");
     let (project, target) = (bench.join("project"), bench.join("target"));
     upstream::copy(&repo.base_dir(), &project)?;
@@ -36,7 +36,7 @@ pub(super) fn run(repo: &Repo, drop_in: &Path, pairs: u32) -> Result<Vec<Pair>> 
         Ok(start.elapsed())
     };
     shell::status("Building", repo.display(&project));
-    call(&stock, &["build"])?;
+    call(stock, &["build"])?;
 
     let mut measured = Vec::new();
     for (name, arguments, is_edited) in [
@@ -56,10 +56,10 @@ pub(super) fn run(repo: &Repo, drop_in: &Path, pairs: u32) -> Result<Vec<Pair>> 
         shell::status("Measuring", name);
         for pair in 0..TURNS * pairs {
             let (ours, stock) = if pair.is_multiple_of(2) {
-                let stock = run(&stock)?;
+                let stock = run(stock)?;
                 (run(drop_in)?, stock)
             } else {
-                (run(drop_in)?, run(&stock)?)
+                (run(drop_in)?, run(stock)?)
             };
             measured.push(Pair {
                 command: name.to_owned(),
