@@ -3,7 +3,9 @@
 //! Compiled by the benchmark, with these names in its environment. A script would do, but what Cargo may know of a compiler
 //! without asking it depends on what kind of file it is.
 
+use std::borrow::Cow;
 use std::env;
+use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::process::{Command, exit};
@@ -13,9 +15,11 @@ use std::process::{Command, exit};
 static DRIVER: &str = env!("DRIVER");
 
 fn main() {
-    let args: Vec<_> = env::args_os().skip(1).collect();
-    if compiles(&args.iter().map(|arg| arg.to_string_lossy()).collect::<Vec<_>>()) {
-        let log = OpenOptions::new().append(true).open(env!("LOG"));
+    let args: Vec<OsString> = env::args_os().skip(1).collect();
+    let texts: Vec<_> = args.iter().map(|arg| arg.to_string_lossy()).collect();
+    if compiles(&texts) {
+        let mut options = OpenOptions::new();
+        let log = options.create(true).append(true).open(env!("LOG"));
         // That the benchmark finds nothing there is for it to complain about.
         let _ = log.and_then(|mut log| log.write_all(b"x"));
     }
@@ -23,14 +27,15 @@ fn main() {
 }
 
 /// Whether a crate is compiled. Cargo and other tools also ask what a crate reads and what its files are called.
-fn compiles<T: AsRef<str>>(args: &[T]) -> bool {
-    let has = |wanted: &[&str]| {
-        let is_there = |there: &[T]| there.iter().map(T::as_ref).eq(wanted.iter().copied());
-        args.windows(wanted.len()).any(is_there)
-    };
-    let name = args.iter().skip_while(|arg| arg.as_ref() != "--crate-name").nth(1);
-    let is_question = has(&["--print"]) || has(&["--emit", "dep-info", "-o"]);
-    name.is_some_and(|name| !name.as_ref().starts_with("___")) && !is_question
+fn compiles(args: &[Cow<'_, str>]) -> bool {
+    let has = |wanted: &[&str]| args.windows(wanted.len()).any(|there| there == wanted);
+    let is_question = has(&["--print"])
+        || has(&["--emit", "dep-info", "-o"])
+        || args.iter().any(|arg| arg.starts_with("--print="));
+    let apart = (args.windows(2)).find(|pair| pair[0] == "--crate-name");
+    let joined = (args.iter()).find_map(|arg| arg.strip_prefix("--crate-name="));
+    let name = apart.map(|pair| &*pair[1]).or(joined);
+    name.is_some_and(|name| !name.starts_with("___")) && !is_question
 }
 
 #[cfg(unix)]

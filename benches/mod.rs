@@ -270,7 +270,7 @@ fn make_compiler(repo: &Repo, dir: &Path, real: &Path, log: &Path) -> Result<Pat
     let compiler = bin.join(name);
     Command::new(real)
         .arg(repo.root().join("benches").join("front.rs"))
-        .args(["--edition=2024", "-O", "-Cstrip=symbols", "-o"])
+        .args(["--edition=2021", "-O", "-Cstrip=symbols", "-o"])
         .arg(&compiler)
         .env("REAL", real)
         .env("LOG", log)

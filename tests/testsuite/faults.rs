@@ -785,8 +785,8 @@ fn set_format(root: &Path, from: u64, to: u64) {
 /// have units of one key.
 #[cargo_test]
 fn older_and_newer_builds_share_a_deps_dir() {
-    const OURS: u64 = 1;
-    for other in [0, 2, 1000] {
+    const OURS: u64 = 2;
+    for other in [0, 1, 3, 1000] {
         let deps = graph_root(&format!("deps{other}"));
         set_format(&deps, OURS, other);
         let theirs = units(&deps);
@@ -826,7 +826,7 @@ fn older_and_newer_builds_share_a_deps_dir() {
 /// A root whose layout is another version's is left alone by both.
 #[cargo_test]
 fn roots_of_other_formats() {
-    for other in [0, 2] {
+    for other in [0, 1, 3] {
         let deps = chain_root(&format!("deps{other}"));
         let file = deps.join("root.json");
         let mut content: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();

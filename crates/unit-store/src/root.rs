@@ -11,7 +11,7 @@ use crate::mark::{Mark, User};
 use crate::{Key, KeyBuilder, KeyLock, Record, RecordError};
 
 /// Version of everything that this crate writes, and of how keys are encoded.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 const ROOT_FILE: &str = "root.json";
 /// What a unit's key was made of, for explanations.

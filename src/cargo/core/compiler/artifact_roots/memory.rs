@@ -15,7 +15,8 @@ const DEFAULT: std::ffi::c_long = 10;
 /// megabytes otherwise, which are kept until more is freed. A build that has nothing to compile ends sooner
 /// with what it freed.
 pub(super) fn give_back_at_once() {
-    // SAFETY: they read and write a number that other threads at most read.
+    // SAFETY: they read and write a number. The threads that look into roots have ended, and those of jobs
+    // are started later. What it was shows that the number is that option's.
     unsafe {
         if mi_option_get(PURGE_DELAY) == DEFAULT {
             mi_option_set_default(PURGE_DELAY, 0);

@@ -25,7 +25,7 @@ use unit_store::{
     without_path,
 };
 
-use super::sources::{SourceDigests, are_compared};
+use super::sources::{SourceDigests, are_compared, is_pristine, is_vendored};
 use super::{Inner, Places, Source};
 use crate::core::Package;
 use crate::core::compiler::fingerprint::parse_rustc_dep_info;
@@ -128,7 +128,10 @@ impl Observer {
         Observer {
             environment: Arc::clone(&inner.environment),
             source_digests: Arc::clone(&inner.source_digests),
-            sources: are_compared(&unit.pkg).then(|| inner.entries[unit].is_pristine),
+            sources: are_compared(&unit.pkg).then(|| {
+                // Not what it was when the build was planned, as what it is compared with isn't either.
+                is_pristine(build_runner, &unit.pkg, is_vendored(&unit.pkg))
+            }),
             pkg_roots: and_real(&pkg_root),
             pkg_root,
             settled_variables: settled_variables(unit),
