@@ -2,7 +2,8 @@
 //!
 //! The crates are generated: they have nothing in them, depend on a few others each, and are in a git repository. What is said of
 //! their sources in keys is as short as of a registry's; the files of vendored ones would be looked at. Cargo says itself how long
-//! it planned, in the profile that it writes for `CARGO_LOG_PROFILE`.
+//! it planned, in one line of its log. A profile, as of `CARGO_LOG_PROFILE`, would have it too, but is written by a thread that takes
+//! a core from those that plan.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -10,7 +11,6 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use serde::Deserialize;
 
 use super::contender::Tools;
 use super::measure;
@@ -35,8 +35,9 @@ const TURNS: u32 = 5;
 /// How many crates another one depends on.
 const FAN_OUT: usize = 4;
 
-/// The span of the overlay's planning.
-const SPAN: &str = "plan";
+/// What part of Cargo's log to have, and what is before and after the number of microseconds there.
+const LOG: &str = "cargo::artifact_roots::plan=debug";
+const SAYS: (&str, &str) = ("planned in ", " µs");
 
 /// Measures all sizes.
 pub(crate) fn run(repo: &Repo, tools: &Tools, rounds: u32) -> Result<Vec<Plan>> {
@@ -44,27 +45,24 @@ pub(crate) fn run(repo: &Repo, tools: &Tools, rounds: u32) -> Result<Vec<Plan>> 
     let mut plans = Vec::new();
     for size in GRAPHS {
         let graph = Graph::create(&dir.join(format!("graph-{size}")), size, tools)?;
-        shell::status("Filling", format!("a root with {size} generated crates"));
-        graph.fill(tools)?;
-        let roots = if size == SMALL { &ROOTS[..] } else { &[0] };
+        let roots = if size == SMALL { &ROOTS[..] } else { &[size] };
         for &units in roots {
-            if units > 0 {
-                graph.pad(units)?;
-            }
-            shell::status(
-                "Measuring",
-                format!("plans of {size} units, root of {}", units.max(size)),
-            );
-            // What was written for it is not to be written back meanwhile.
-            measure::settle();
-            let rounds = rounds * if size <= SMALL { TURNS } else { 1 };
-            for round in 0..=rounds {
-                let seconds = graph.plan(tools)?;
+            shell::status("Filling", format!("a root with {units} units, for {size}"));
+            graph.fill(tools, units)?;
+            graph.pad(units)?;
+        }
+        // What was written for it is not to be written back meanwhile.
+        measure::settle();
+        shell::status("Measuring", format!("plans of {size} units"));
+        let rounds = rounds * if size <= SMALL { TURNS } else { 1 };
+        for round in 0..=rounds {
+            for &root in roots {
+                let seconds = graph.plan(tools, root)?;
                 // The first one brings files into memory.
                 if round > 0 {
                     plans.push(Plan {
                         graph: size,
-                        root: units.max(size),
+                        root,
                         seconds,
                     });
                 }
@@ -114,8 +112,9 @@ impl Graph {
         Ok(graph)
     }
 
-    fn root(&self) -> PathBuf {
-        self.dir.join("root")
+    /// The root that has `units` units in it.
+    fn root(&self, units: usize) -> PathBuf {
+        self.dir.join(format!("root-{units}"))
     }
 
     fn command(&self, tools: &Tools) -> Command {
@@ -135,16 +134,16 @@ impl Graph {
         command
     }
 
-    fn fill(&self, tools: &Tools) -> Result<()> {
+    fn fill(&self, tools: &Tools, root: usize) -> Result<()> {
         (self.check(tools))
-            .env("CARGO_BUILD_DEPS_TARGET_DIR", self.root())
+            .env("CARGO_BUILD_DEPS_TARGET_DIR", self.root(root))
             .run()
     }
 
     /// Adds units that nobody asks for, until there are `count`: some have a package to themselves, and some are of a package
     /// of which there are many.
     fn pad(&self, count: usize) -> Result<()> {
-        let units = self.root().join("units");
+        let units = self.root(count).join("units");
         let template = units.join(format!("{}-1.0.0", name(0)));
         let template = only_entry(&only_entry(&template)?)?;
         for number in self.size..count {
@@ -166,38 +165,21 @@ impl Graph {
     }
 
     /// How long Cargo plans, in seconds.
-    fn plan(&self, tools: &Tools) -> Result<f64> {
-        #[derive(Deserialize)]
-        struct Event {
-            name: String,
-            ph: String,
-            /// In microseconds. What is not about time has none.
-            ts: Option<f64>,
-        }
-        let project = self.dir.join("project");
+    fn plan(&self, tools: &Tools, root: usize) -> Result<f64> {
         let mut command = self.check(tools);
         command
-            .env("CARGO_SEARCH_PATH", self.root())
-            .env("CARGO_LOG_PROFILE", "true")
-            .run()?;
-        let files = fs::read_dir(&project)?.collect::<std::io::Result<Vec<_>>>()?;
-        let is_profile = |name: &str| name.starts_with("trace-") && name.ends_with(".json");
-        let file = (files.iter())
-            .find(|file| file.file_name().to_str().is_some_and(is_profile))
-            .map(|file| file.path())
-            .context("Cargo wrote no profile")?;
-        let events: Vec<Event> = serde_json::from_str(&shell::read(&file)?)
-            .with_context(|| format!("failed to parse `{}`", file.display()))?;
-        fs::remove_file(&file)?;
-        let at = |phase: &str| {
-            let event = events.iter().find(|it| it.name == SPAN && it.ph == phase);
-            event.and_then(|event| event.ts)
-        };
-        let (start, end) = at("B")
-            .zip(at("E"))
-            .context("the profile has no plan in it")?;
-        ensure!(end > start, "the plan ended before it began");
-        Ok((end - start) / 1e6)
+            .env("CARGO_SEARCH_PATH", self.root(root))
+            .env("CARGO_LOG", LOG);
+        let output = command.output().context("could not execute the drop-in")?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "Cargo failed\n{said}");
+        let number = said.lines().find_map(|line| {
+            let (_, number) = line.split_once(SAYS.0)?;
+            number.split_once(SAYS.1)?.0.parse::<f64>().ok()
+        });
+        let micros =
+            number.with_context(|| format!("Cargo didn't say how long it planned\n{said}"))?;
+        Ok(micros / 1e6)
     }
 }
 

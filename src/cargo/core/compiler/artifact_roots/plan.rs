@@ -6,6 +6,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use cargo_util::paths;
 use itertools::Itertools as _;
@@ -23,6 +24,9 @@ use crate::util::GlobalContext;
 use crate::util::errors::CargoResult;
 use crate::util::flock::is_on_nfs_mount;
 
+/// With `CARGO_LOG` set to `debug` for this target, Cargo says how long it planned.
+const PLAN_TARGET: &str = "cargo::artifact_roots::plan";
+
 /// Whether this process is a part of the run of a build script, as far as can be told: Cargo sets these
 /// for it, and not all of them for other programs.
 fn is_in_script(gctx: &GlobalContext) -> bool {
@@ -34,6 +38,7 @@ fn is_in_script(gctx: &GlobalContext) -> bool {
 /// Does nothing if no setting asks for it.
 #[tracing::instrument(skip_all)]
 pub(in crate::core::compiler) fn plan(build_runner: &mut BuildRunner<'_, '_>) -> CargoResult<()> {
+    let start = Instant::now();
     let Some(settings) = settings::read(build_runner.bcx.ws, is_asked())? else {
         return Ok(());
     };
@@ -182,6 +187,8 @@ pub(in crate::core::compiler) fn plan(build_runner: &mut BuildRunner<'_, '_>) ->
     for unit in &shareable {
         note_loader_path(build_runner, unit);
     }
+    let taken = start.elapsed().as_micros();
+    tracing::debug!(target: PLAN_TARGET, "planned in {taken} µs");
     Ok(())
 }
 
