@@ -154,6 +154,7 @@ fn of_case(results: &Results, case: &Case, goals: &mut Vec<Goal>) {
 
 fn of_plans(results: &Results, goals: &mut Vec<Goal>) {
     let mut sizes: Vec<_> = results.plans.iter().map(|it| (it.graph, it.root)).collect();
+    sizes.sort_unstable();
     sizes.dedup();
     let time = |size: (usize, usize)| {
         let plans = results

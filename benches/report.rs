@@ -127,6 +127,7 @@ pub(super) fn tables(results: &Results) -> String {
     if !results.plans.is_empty() {
         text += "## Plans\n\n| units in the build | units in the root | time | for each unit |\n|---:|---:|---:|---:|\n";
         let mut sizes: Vec<_> = results.plans.iter().map(|it| (it.graph, it.root)).collect();
+        sizes.sort_unstable();
         sizes.dedup();
         for (graph, root) in sizes {
             let times = results

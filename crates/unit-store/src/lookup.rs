@@ -6,6 +6,7 @@ use std::panic;
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use crate::{First, Key, Root};
 
@@ -13,7 +14,11 @@ use crate::{First, Key, Root};
 const THREADS: usize = 4;
 
 /// How many units are handed on at once, as waking a thread takes as long as reading some.
-const BATCH: usize = 16;
+const BATCH: usize = 8;
+
+/// How long a thread looks for more before it sleeps. Whoever wakes it may have it start on the same core, where it would wait until
+/// there is nothing else to do.
+const PATIENCE: Duration = Duration::from_millis(1);
 
 /// A unit that is looked for, and its number.
 type Wanted = (usize, String, Key);
@@ -149,6 +154,7 @@ impl Shared {
     }
 
     fn next(&self) -> Option<Wanted> {
+        let mut since = None;
         let mut queue = self.lock();
         loop {
             if let Some(wanted) = queue.wanted.pop_front() {
@@ -157,7 +163,13 @@ impl Shared {
             if queue.is_complete {
                 return None;
             }
-            queue = (self.changed.wait(queue)).unwrap_or_else(PoisonError::into_inner);
+            if since.get_or_insert_with(Instant::now).elapsed() < PATIENCE {
+                drop(queue);
+                thread::yield_now();
+                queue = self.lock();
+            } else {
+                queue = (self.changed.wait(queue)).unwrap_or_else(PoisonError::into_inner);
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! What the allocator does with memory that is not used any more.
 
-use libmimalloc_sys::{mi_option_get, mi_option_set_default, mi_option_t};
+use libmimalloc_sys::{mi_collect, mi_option_get, mi_option_set_default, mi_option_t};
 
 /// For how many milliseconds mimalloc keeps what was freed, `mi_option_purge_delay` of its header, for
 /// which the bindings have no name.
@@ -9,17 +9,19 @@ const PURGE_DELAY: mi_option_t = 15;
 /// What that is unless somebody has set it.
 const DEFAULT: std::ffi::c_long = 10;
 
-/// Has the allocator give back at once what is freed from now on, unless the user has said when.
+/// Has the allocator give back what was freed, and from now on at once, unless the user has said when.
 ///
 /// Jobs that are made and units that are looked through one by one, while compilers run, leave several
 /// megabytes otherwise, which are kept until more is freed. A build that has nothing to compile ends sooner
 /// with what it freed.
 pub(super) fn give_back_at_once() {
-    // SAFETY: they read and write a number. The threads that look into roots have ended, and those of jobs
-    // are started later. What it was shows that the number is that option's.
+    // SAFETY: options are numbers, and no other thread reads them: those that looked into roots have ended,
+    // and those of jobs are started later. What it was shows that the number is that option's. Memory may be
+    // collected at any time.
     unsafe {
         if mi_option_get(PURGE_DELAY) == DEFAULT {
             mi_option_set_default(PURGE_DELAY, 0);
+            mi_collect(true);
         }
     }
 }
