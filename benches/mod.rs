@@ -295,3 +295,42 @@ fn version_of(program: &Path) -> Result<String> {
     let version = Command::new(program).arg("--version").read()?;
     Ok(version.trim().to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_compiler_counts_what_it_compiles() {
+        let repo = Repo::locate(None).expect("the repository");
+        let dir = tempfile::tempdir().expect("temp dir");
+        let log = dir.path().join("log");
+        let real = rustc::in_use().expect("a compiler");
+        let compiler = make_compiler(&repo, &dir.path().join("compiler"), &real, &log);
+        let compiler = compiler.expect("a compiler that counts");
+        let count = || std::fs::read(&log).map_or(0, |log| log.len());
+        let run = |args: &[&str]| {
+            let mut command = Command::new(&compiler);
+            let ran = command.args(args).current_dir(dir.path()).read();
+            ran.expect("it is a compiler")
+        };
+        std::fs::write(dir.path().join("a.rs"), "").expect("source");
+        run(&["-vV"]);
+        run(&["--crate-name", "___", "--print=file-names", "a.rs"]);
+        run(&["--crate-name", "a", "--print", "file-names", "a.rs"]);
+        run(&[
+            "--crate-name",
+            "a",
+            "--emit",
+            "dep-info",
+            "-o",
+            "a.d",
+            "--crate-type=lib",
+            "a.rs",
+        ]);
+        assert_eq!(count(), 0);
+        run(&["--crate-name", "a", "--crate-type=lib", "a.rs"]);
+        run(&["--crate-name=a", "--crate-type=lib", "a.rs"]);
+        assert_eq!(count(), 2);
+    }
+}

@@ -130,12 +130,13 @@ impl Graph {
 
     fn check(&self, tools: &Tools) -> Command {
         let mut command = self.command(tools);
-        command.args(["check", "--quiet", "--locked", "--offline"]);
+        command.args(["check", "--locked", "--offline"]);
         command
     }
 
     fn fill(&self, tools: &Tools, root: usize) -> Result<()> {
         (self.check(tools))
+            .arg("--quiet")
             .env("CARGO_BUILD_DEPS_TARGET_DIR", self.root(root))
             .run()
     }
@@ -173,6 +174,10 @@ impl Graph {
         let output = command.output().context("could not execute the drop-in")?;
         let said = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "Cargo failed\n{said}");
+        // A plan that finds nothing, or less than all, says nothing.
+        let units = if self.size == 1 { "unit" } else { "units" };
+        let reused = format!(" {} {units} reused", self.size);
+        ensure!(said.contains(&reused), "expected `{reused}`\n{said}");
         let number = said.lines().find_map(|line| {
             let (_, number) = line.split_once(SAYS.0)?;
             number.split_once(SAYS.1)?.0.parse::<f64>().ok()

@@ -89,6 +89,13 @@ pub(crate) fn of_toolchain(name: &str) -> Result<PathBuf> {
     Ok(PathBuf::from(path.trim_end()))
 }
 
+/// The compiler in use.
+#[cfg(test)]
+pub(crate) fn in_use() -> Result<PathBuf> {
+    let file = format!("rustc{}", std::env::consts::EXE_SUFFIX);
+    Ok(sysroot()?.join("bin").join(file))
+}
+
 /// The library that has nearly all of the compiler `rustc` in it.
 pub(crate) fn driver(rustc: &Path) -> Result<PathBuf> {
     let bin = rustc.parent().unwrap_or(rustc);

@@ -15,9 +15,9 @@ const DEFAULT: std::ffi::c_long = 10;
 /// megabytes otherwise, which are kept until more is freed. A build that has nothing to compile ends sooner
 /// with what it freed.
 pub(super) fn give_back_at_once() {
-    // SAFETY: options are numbers, and no other thread reads them: those that looked into roots have ended,
-    // and those of jobs are started later. What it was shows that the number is that option's. Memory may be
-    // collected at any time.
+    // SAFETY: options are numbers. The threads that looked into roots have ended, and those of jobs are
+    // started later; one that writes a profile may read the number before or after. What it was shows
+    // that it is that option's. Memory may be collected at any time.
     unsafe {
         if mi_option_get(PURGE_DELAY) == DEFAULT {
             mi_option_set_default(PURGE_DELAY, 0);
