@@ -225,7 +225,7 @@ fn root_of_a_newer_format() {
     let report = app.cargo("build").plain().roots([&root]).run();
     report.assert_one_warning(root.display());
     report.expect_stderr(str![[r#"
-[WARNING] ignoring `[ROOT]/root` in `CARGO_SEARCH_PATH`: it has format 1000, expected 1
+[WARNING] ignoring `[ROOT]/root` in `CARGO_SEARCH_PATH`: it has format 1000, expected 2
 [COMPILING] leaf v1.0.0
 [COMPILING] mid v1.0.0
 [COMPILING] app v0.1.0 ([ROOT]/app)
@@ -238,7 +238,7 @@ fn root_of_a_newer_format() {
     app.forget();
     let report = app.cargo("build").plain().deps_dir(&root).output();
     report.expect_stderr(str![[r#"
-[WARNING] ignoring `build.deps-target-dir` (`[ROOT]/root`): it has format 1000, expected 1
+[WARNING] ignoring `build.deps-target-dir` (`[ROOT]/root`): it has format 1000, expected 2
 [COMPILING] leaf v1.0.0
 [COMPILING] mid v1.0.0
 [COMPILING] app v0.1.0 ([ROOT]/app)
