@@ -160,7 +160,12 @@ impl Record {
         struct Format {
             format: u32,
         }
-        let record: Record = match serde_json::from_slice(&bytes) {
+        // Whether it is Unicode is looked at once, not for each string.
+        let parsed = match std::str::from_utf8(&bytes) {
+            Ok(text) => serde_json::from_str(text),
+            Err(_) => serde_json::from_slice(&bytes),
+        };
+        let record: Record = match parsed {
             Ok(record) => record,
             Err(error) => {
                 return Err(match serde_json::from_slice(&bytes) {

@@ -529,8 +529,9 @@ pub(crate) fn read_file(path: &Path) -> io::Result<Vec<u8>> {
 
 /// The symbolic link by way of which one gets from `top` to `dir`, if there is one.
 fn link_below<'a>(top: &Path, dir: &'a Path) -> Option<&'a Path> {
-    let mut below = dir.ancestors().take_while(|dir| *dir != top);
-    below.find(|dir| is_link(dir))
+    let rest = dir.strip_prefix(top);
+    let depth = rest.map_or(usize::MAX, |rest| rest.components().count());
+    dir.ancestors().take(depth).find(|dir| is_link(dir))
 }
 
 pub(crate) fn is_link(path: &Path) -> bool {

@@ -6,7 +6,6 @@
 //! choice starts from the dependents: a unit that nothing else needs is taken with everything
 //! below it, the largest such set first, and what remains is filled in where it agrees.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use crate::{Dependency, Digest, Key};
@@ -154,21 +153,20 @@ fn closures(nodes: &[Node<'_>]) -> Vec<Vec<Option<Closure>>> {
             if node.offers[..index].iter().any(is_repeated) {
                 return None;
             }
-            let wanted: HashMap<Key, Digest> = (offer.dependencies.iter())
-                .map(|dependency| (dependency.key, dependency.identity))
-                .collect();
             let mut closure = Closure {
                 direct: Vec::with_capacity(node.dependencies.len()),
                 size: 1,
             };
             for &dependency in &node.dependencies {
-                let identity = wanted.get(&nodes[dependency].key)?;
+                // They are few.
+                let wanted = (offer.dependencies.iter())
+                    .find(|wanted| wanted.key == nodes[dependency].key)?;
                 let place = (offer.bound_to.iter())
                     .find(|(key, _)| *key == nodes[dependency].key)
                     .map(|(_, place)| place.as_path());
                 let offers = nodes[dependency].offers.iter().zip(&closures[dependency]);
                 let (offer, size) = offers.enumerate().find_map(|(index, (offer, closure))| {
-                    let is_it = offer.identity == *identity
+                    let is_it = offer.identity == wanted.identity
                         && place.is_none_or(|place| offer.place == Some(place));
                     Some((index, closure.as_ref().filter(|_| is_it)?.size))
                 })?;

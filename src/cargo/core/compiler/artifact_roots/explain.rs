@@ -495,7 +495,8 @@ fn hint(build_runner: &BuildRunner<'_, '_>, unit: &Unit, found: (&str, Version))
         asked.all(|dependency| dependency.version_req().matches(&found))
     };
     // Of a vendored package there is one version only.
-    let is_offered = || id.source_id().is_registry() && !sources::is_vendored(&unit.pkg);
+    let is_offered =
+        || id.source_id().is_registry() && !sources::is_vendored(build_runner, &unit.pkg);
     (is_other && is_compatible && is_offered() && is_accepted()).then(|| Hint {
         package: package.to_owned(),
         wanted: wanted.clone(),

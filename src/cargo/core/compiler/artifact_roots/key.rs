@@ -8,6 +8,7 @@
 //! artifact it is an observed input, see [`super::observe`].
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -15,16 +16,17 @@ use itertools::Itertools as _;
 use unit_store::{Digest, Key, KeyBuilder};
 
 use super::upstream;
-use crate::core::CliUnstable;
 use crate::core::compiler::unit::UnitInner;
 use crate::core::compiler::{BuildRunner, CompileKind, CompileMode, Unit};
 use crate::core::profiles::Profile;
-use crate::util;
 use crate::util::errors::CargoResult;
+use crate::util::{self, GlobalContext};
 
-/// The fields that are the same for all units of a build.
+/// The fields that are the same for all units of a build, or for many.
 pub(super) struct Common {
     fields: KeyBuilder,
+    /// The same with those of the settings that units had so far, of which there are few.
+    with_settings: RefCell<Vec<(Settings, KeyBuilder)>>,
     /// Digests of what is known of the compile targets, `CARGO_CFG_*` for scripts.
     cfg: HashMap<CompileKind, String>,
     /// Digests of target specs that rustc finds by itself.
@@ -62,8 +64,7 @@ impl Common {
             // rustc itself reads it, for every crate.
             .text("rustc-bootstrap", optional(env_var("RUSTC_BOOTSTRAP")))
             .text("env", env)
-            // Long, and as good as never set.
-            .field("unstable", Digest::of_bytes(unstable(gctx.cli_unstable())));
+            .text("unstable", unstable(gctx));
         let target_path = gctx.get_env_os("RUST_TARGET_PATH").unwrap_or_default();
         let specs = (build_runner.bcx.all_kinds.iter())
             .filter(|kind| !kind.is_host())
@@ -86,6 +87,7 @@ impl Common {
             .collect();
         Ok(Common {
             fields,
+            with_settings: RefCell::default(),
             cfg,
             specs,
             deployment_targets,
@@ -129,8 +131,14 @@ const HARMLESS: &[&str] = &[
     "warnings",
 ];
 
-/// All other `-Z` flags, those of other releases included: they come and go with each.
-fn unstable(flags: &CliUnstable) -> String {
+/// A digest of all other `-Z` flags, those of other releases included: they come and go with each. They are long, and as good as
+/// never set.
+fn unstable(gctx: &GlobalContext) -> Cow<'static, str> {
+    // Neither settings nor arguments can set one then.
+    if !gctx.nightly_features_allowed {
+        return "-".into();
+    }
+    let flags = gctx.cli_unstable();
     // A line a flag, unless its value has fields of its own, which are further in.
     let text = format!("{flags:#?}");
     let mut is_harmless = false;
@@ -144,7 +152,9 @@ fn unstable(flags: &CliUnstable) -> String {
         }
         !is_harmless
     });
-    lines.collect()
+    Digest::of_bytes(lines.collect::<String>())
+        .to_string()
+        .into()
 }
 
 /// Encodes `unit`. `dependencies` are the keys of its dependencies, in the unit graph's order.
@@ -178,7 +188,7 @@ pub(super) fn encode(
         skip_non_compile_time_dep: _,
     } = &**unit;
 
-    let mut key = common.fields.clone();
+    let mut key = common.with_settings(build_runner, profile, *mode, *kind);
     key.field("package", format_args!("{} {}", pkg.name(), pkg.version()))
         .text("source", source)
         // Covers kind, name, crate types, edition and the rest of a target's table.
@@ -186,19 +196,6 @@ pub(super) fn encode(
         .text("target-kind", target.kind().description())
         .text("target-name", target.name())
         .field("edition", target.edition())
-        .text("mode", mode_name(*mode))
-        .text("for-host", truth(kind.is_host()))
-        .text(
-            "compile-target",
-            build_runner.bcx.target_data.short_name(kind),
-        )
-        .field("compile-target-spec", kind.fingerprint_hash())
-        .text(
-            "rust-target-path",
-            optional(common.specs.get(kind).map(String::as_str)),
-        )
-        .list("deployment-target", &common.deployment_targets)
-        .text("cfg", &common.cfg[kind])
         .list("features", features)
         .list("declared-features", pkg.summary().features().keys())
         .list("rustflags", rustflags.iter())
@@ -213,7 +210,6 @@ pub(super) fn encode(
         // What is asked for by name is linked in another way.
         key.text("primary", truth(build_runner.is_primary_package(unit)));
     }
-    encode_profile(&mut key, profile, *mode);
 
     let gctx = build_runner.bcx.gctx;
     // Scripts may run a linker of their own, and are told which one.
@@ -239,12 +235,99 @@ pub(super) fn encode(
             truth(metadata.c_extra_filename().is_some()),
         );
 
-    let edges = (build_runner.unit_deps(unit).iter().zip(dependencies))
+    let mut edges = (build_runner.unit_deps(unit).iter().zip(dependencies))
         .map(|(dependency, key)| (*key, upstream::encode_edge(dependency)))
-        .sorted()
-        .map(|(key, edge)| format!("{key} {edge}"));
-    key.list("dependencies", edges);
+        .collect_vec();
+    edges.sort_unstable();
+    key.field("dependencies", edges.len());
+    for (dependency, edge) in edges {
+        key.field("dependencies", format_args!("{dependency} {edge}"));
+    }
     Ok(key)
+}
+
+/// How a unit is compiled, whatever it is.
+struct Settings {
+    profile: Profile,
+    mode: CompileMode,
+    kind: CompileKind,
+}
+
+impl Settings {
+    fn are(&self, profile: &Profile, mode: CompileMode, kind: CompileKind) -> bool {
+        (self.mode, self.kind) == (mode, kind) && parts(&self.profile) == parts(profile)
+    }
+}
+
+impl Common {
+    /// The first fields of a key.
+    fn with_settings(
+        &self,
+        build_runner: &BuildRunner<'_, '_>,
+        profile: &Profile,
+        mode: CompileMode,
+        kind: CompileKind,
+    ) -> KeyBuilder {
+        let mut all = self.with_settings.borrow_mut();
+        if let Some((_, key)) = (all.iter()).find(|(settings, _)| settings.are(profile, mode, kind))
+        {
+            return key.clone();
+        }
+        let spec = self.specs.get(&kind).map(String::as_str);
+        let mut key = self.fields.clone();
+        key.text("mode", mode_name(mode))
+            .text("for-host", truth(kind.is_host()))
+            .text(
+                "compile-target",
+                build_runner.bcx.target_data.short_name(&kind),
+            )
+            .field("compile-target-spec", kind.fingerprint_hash())
+            .text("rust-target-path", optional(spec))
+            .list("deployment-target", &self.deployment_targets)
+            .text("cfg", &self.cfg[&kind]);
+        encode_profile(&mut key, profile, mode);
+        let settings = Settings {
+            profile: profile.clone(),
+            mode,
+            kind,
+        };
+        all.push((settings, key.clone()));
+        key
+    }
+}
+
+/// What is compared of profiles. Cargo itself leaves out some of it when it compares them.
+fn parts(profile: &Profile) -> impl PartialEq {
+    let Profile {
+        name: _,
+        opt_level,
+        root,
+        lto,
+        codegen_backend,
+        codegen_units,
+        debuginfo,
+        split_debuginfo,
+        debug_assertions,
+        overflow_checks,
+        rpath,
+        incremental,
+        panic,
+        strip,
+        rustflags,
+        trim_paths,
+        hint_mostly_unused,
+    } = profile;
+    (
+        (opt_level, root, lto, codegen_backend, codegen_units),
+        (
+            debuginfo,
+            split_debuginfo,
+            debug_assertions,
+            overflow_checks,
+        ),
+        (rpath, incremental, panic, strip),
+        (rustflags, trim_paths, hint_mostly_unused),
+    )
 }
 
 fn encode_profile(key: &mut KeyBuilder, profile: &Profile, mode: CompileMode) {
@@ -308,7 +391,7 @@ pub(super) fn mode_name(mode: CompileMode) -> &'static str {
     }
 }
 
-fn truth(value: bool) -> &'static str {
+pub(super) fn truth(value: bool) -> &'static str {
     if value { "true" } else { "false" }
 }
 

@@ -66,6 +66,7 @@ use std::sync::{Arc, OnceLock, RwLock};
 
 use anyhow::Context as _;
 use cargo_util::{ProcessBuilder, paths};
+use rustc_hash::{FxHashMap, FxHashSet};
 use unit_store::{Dependency, Digest, FileDigests, Key, KeyBuilder, Observed, Root};
 
 use super::{BuildRunner, Executor, Freshness, Unit};
@@ -92,6 +93,9 @@ pub const VERSION_LINE: &str = concat!("cargo-roots: ", env!("CARGO_ROOTS_VERSIO
 #[derive(Clone, Default)]
 pub struct ArtifactRoots(Option<Rc<RefCell<Inner>>>);
 
+/// Units are told apart by where they are in memory, which nobody else chooses.
+type UnitMap<T> = FxHashMap<Unit, T>;
+
 struct Inner {
     /// Where to look, in order.
     sources: Vec<Source>,
@@ -101,19 +105,19 @@ struct Inner {
     locking: bool,
     /// Whether this is what a build script runs, as far as can be told.
     is_in_script: bool,
-    entries: HashMap<Unit, Entry>,
+    entries: UnitMap<Entry>,
     /// The other units of the build.
-    apart: HashMap<Unit, Apart>,
+    apart: UnitMap<Apart>,
     /// The units of `entries`, dependencies first.
     order: Vec<Unit>,
     /// Units whose jobs are made when their dependencies are there.
-    late: HashSet<Unit>,
+    late: FxHashSet<Unit>,
     executor: Option<Arc<dyn Executor>>,
     environment: Arc<observe::Environment>,
     source_digests: Arc<sources::SourceDigests>,
     files: FileDigests,
     /// What was found in target directories of stock Cargo, which are looked at only once.
-    in_target_dirs: HashMap<Unit, Vec<Candidate>>,
+    in_target_dirs: UnitMap<Vec<Candidate>>,
     /// Broken units that the user was told about.
     warned: HashSet<PathBuf>,
     /// Units that another process builds, or did.
@@ -273,7 +277,7 @@ impl Inner {
         let mut verified = HashSet::new();
         for unit in self.entries.keys() {
             let id = unit.pkg.package_id();
-            if sources::is_vendored(&unit.pkg)
+            if sources::is_vendored(build_runner, &unit.pkg)
                 && verified.insert(id)
                 && let Some(source) = sources.get(id.source_id())
             {

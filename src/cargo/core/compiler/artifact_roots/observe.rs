@@ -125,13 +125,12 @@ impl Observer {
                 Some((inner.entries.get(run)?.key, inner.places(run)?.clone()))
             })
             .collect();
+        let is_vendored = is_vendored(build_runner, &unit.pkg);
         Observer {
             environment: Arc::clone(&inner.environment),
             source_digests: Arc::clone(&inner.source_digests),
-            sources: are_compared(&unit.pkg).then(|| {
-                // Not what it was when the build was planned, as what it is compared with isn't either.
-                is_pristine(build_runner, &unit.pkg, is_vendored(&unit.pkg))
-            }),
+            sources: are_compared(&unit.pkg, is_vendored)
+                .then(|| is_pristine(build_runner, &unit.pkg, is_vendored)),
             pkg_roots: and_real(&pkg_root),
             pkg_root,
             settled_variables: settled_variables(unit),

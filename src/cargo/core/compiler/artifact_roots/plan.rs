@@ -10,12 +10,13 @@ use std::time::Instant;
 
 use cargo_util::paths;
 use itertools::Itertools as _;
+use rustc_hash::FxHashSet;
 use unit_store::{Dependency, Digest, First, Found, Key, Lookup, Node, Offer, Root, World};
 
 use super::start::note_loader_path;
 use super::{
-    Apart, ArtifactRoots, Candidate, Entry, Inner, LOG_TARGET, Source, State, describe, is_asked,
-    key, log_unit, memory, observe, settings, sources, target_dir,
+    Apart, ArtifactRoots, Candidate, Entry, Inner, LOG_TARGET, Source, State, UnitMap, describe,
+    is_asked, key, log_unit, memory, observe, settings, sources, target_dir,
 };
 use crate::core::compiler::custom_build::prepare_metabuild;
 use crate::core::compiler::{BuildRunner, CompileMode, Unit};
@@ -53,15 +54,15 @@ pub(in crate::core::compiler) fn plan(build_runner: &mut BuildRunner<'_, '_>) ->
         deps_dir: settings.deps_dir,
         locking,
         is_in_script: is_in_script(build_runner.bcx.gctx),
-        entries: HashMap::new(),
-        apart: HashMap::new(),
+        entries: UnitMap::default(),
+        apart: UnitMap::default(),
         order: Vec::new(),
-        late: HashSet::new(),
+        late: FxHashSet::default(),
         executor: None,
         environment: Arc::new(observe::Environment::new(build_runner.bcx.gctx)?),
         source_digests: Default::default(),
         files: Default::default(),
-        in_target_dirs: HashMap::new(),
+        in_target_dirs: UnitMap::default(),
         warned: HashSet::new(),
         waits: HashMap::new(),
         compiled: 0,
@@ -73,7 +74,7 @@ pub(in crate::core::compiler) fn plan(build_runner: &mut BuildRunner<'_, '_>) ->
     let order = topological_order(build_runner);
     let common = key::Common::new(build_runner)?;
     let mut shareable: Vec<Unit> = Vec::new();
-    let mut index = HashMap::new();
+    let mut index = UnitMap::default();
     // Of packages.
     let mut sources = HashMap::new();
     let overlays: Vec<PathBuf> = (build_runner.bcx.ws.local_overlays()?)
@@ -91,7 +92,7 @@ pub(in crate::core::compiler) fn plan(build_runner: &mut BuildRunner<'_, '_>) ->
             if sources::is_overlaid(&overlays, &unit.pkg) {
                 return None;
             }
-            let is_vendored = sources::is_vendored(&unit.pkg);
+            let is_vendored = sources::is_vendored(build_runner, &unit.pkg);
             let field = sources::key_field(&unit.pkg, is_vendored)?;
             let is_pristine = sources::is_pristine(build_runner, &unit.pkg, is_vendored);
             Some((field, is_pristine))
@@ -198,7 +199,7 @@ fn choose<'a>(
     build_runner: &BuildRunner<'_, '_>,
     inner: &mut Inner,
     units: &'a [Unit],
-    index: &HashMap<Unit, usize>,
+    index: &UnitMap<usize>,
     found: Option<Vec<Option<Found>>>,
 ) -> CargoResult<Vec<(&'a Unit, Candidate)>> {
     let first = match found {
@@ -224,7 +225,7 @@ fn choose_first(
     build_runner: &BuildRunner<'_, '_>,
     inner: &mut Inner,
     units: &[Unit],
-    index: &HashMap<Unit, usize>,
+    index: &UnitMap<usize>,
     found: Vec<Option<Found>>,
 ) -> CargoResult<Option<Choice>> {
     let candidates = inner.first_candidates(build_runner, units, found)?;
@@ -240,7 +241,7 @@ fn choose_of_all(
     build_runner: &BuildRunner<'_, '_>,
     inner: &mut Inner,
     units: &[Unit],
-    index: &HashMap<Unit, usize>,
+    index: &UnitMap<usize>,
 ) -> CargoResult<Choice> {
     let mut candidates = inner.all_candidates(build_runner, units)?;
     loop {
@@ -270,7 +271,7 @@ fn nodes<'a>(
     build_runner: &BuildRunner<'_, '_>,
     inner: &Inner,
     units: &[Unit],
-    index: &HashMap<Unit, usize>,
+    index: &UnitMap<usize>,
     candidates: &'a [Vec<Candidate>],
 ) -> Vec<Node<'a>> {
     (units.iter().zip(candidates))
@@ -553,7 +554,7 @@ fn is_for_this_cpu(build_runner: &BuildRunner<'_, '_>, unit: &Unit) -> bool {
 /// All units of the build, dependencies before their dependents.
 pub(super) fn topological_order(build_runner: &BuildRunner<'_, '_>) -> Vec<Unit> {
     let mut order = Vec::new();
-    let mut seen = HashSet::new();
+    let mut seen = FxHashSet::default();
     // Not recursive: graphs may be deep.
     let mut stack = (build_runner.bcx.roots.iter().rev())
         .map(|unit| (unit, false))

@@ -20,8 +20,15 @@ use crate::core::{Package, SourceKind};
 const LIST: &str = ".cargo-checksum.json";
 
 /// Whether `pkg` is in a directory source.
-pub(super) fn is_vendored(pkg: &Package) -> bool {
-    pkg.root().join(LIST).exists()
+pub(super) fn is_vendored(build_runner: &BuildRunner<'_, '_>, pkg: &Package) -> bool {
+    is_from(build_runner, pkg, SourceKind::Directory)
+}
+
+/// Whether `pkg` is taken from a source of that kind, be it in place of another one.
+fn is_from(build_runner: &BuildRunner<'_, '_>, pkg: &Package, kind: SourceKind) -> bool {
+    let sources = build_runner.bcx.packages.sources();
+    (sources.get(pkg.package_id().source_id()))
+        .is_some_and(|source| *source.replaced_source_id().kind() == kind)
 }
 
 /// Whether `pkg` only pretends to be of a registry, while it and other members of its workspace are
@@ -46,7 +53,7 @@ pub(super) fn key_field(pkg: &Package, is_vendored: bool) -> Option<String> {
     } else {
         return None;
     };
-    let listed = if is_vendored && !are_compared(pkg) {
+    let listed = if is_vendored && !are_compared(pkg, is_vendored) {
         Some(digest_of_vendored(pkg.root())?.to_string())
     } else {
         None
@@ -63,10 +70,10 @@ pub(super) fn key_field(pkg: &Package, is_vendored: bool) -> Option<String> {
 }
 
 /// Whether the sources of `pkg` are an input that is observed.
-pub(super) fn are_compared(pkg: &Package) -> bool {
+pub(super) fn are_compared(pkg: &Package, is_vendored: bool) -> bool {
     pkg.package_id().source_id().is_registry()
         && pkg.summary().checksum().is_some()
-        && (!is_vendored(pkg) || listed(pkg.root()).is_some())
+        && (!is_vendored || listed(pkg.root()).is_some())
 }
 
 /// Whether the sources of `pkg` are what the checksum in its key is of.
@@ -78,11 +85,9 @@ pub(super) fn is_pristine(
     pkg: &Package,
     is_vendored: bool,
 ) -> bool {
-    let source_id = pkg.package_id().source_id();
-    let sources = build_runner.bcx.packages.sources();
-    let is_local = (sources.get(source_id))
-        .is_some_and(|source| *source.replaced_source_id().kind() == SourceKind::LocalRegistry);
-    source_id.is_crates_io() && !is_vendored && !is_local
+    pkg.package_id().source_id().is_crates_io()
+        && !is_vendored
+        && !is_from(build_runner, pkg, SourceKind::LocalRegistry)
 }
 
 /// Digests of sources that were asked for, so that each is made once.

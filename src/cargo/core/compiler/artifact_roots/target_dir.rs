@@ -76,7 +76,7 @@ pub(super) fn candidates(
     let mut found = Found::default();
     for unit in units {
         // Its files may be edited, and stock sees that by times only.
-        if is_vendored(&unit.pkg) {
+        if is_vendored(build_runner, &unit.pkg) {
             continue;
         }
         let dependencies = build_runner.unit_deps(unit).iter().map(|dependency| {

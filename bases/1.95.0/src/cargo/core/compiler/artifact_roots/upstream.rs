@@ -1,6 +1,6 @@
 //! What is not the same in the releases of Cargo that the overlay is for.
 
-use super::key::optional;
+use super::key::{optional, truth};
 pub(super) use crate::core::Verbosity;
 use crate::core::compiler::unit_graph::UnitDep;
 
@@ -17,5 +17,11 @@ pub(super) fn encode_edge(dependency: &UnitDep) -> String {
         noprelude,
     } = dependency;
     let dep_name = optional(dep_name.as_deref());
-    format!("{extern_crate_name} {dep_name} {public} {noprelude}")
+    [
+        extern_crate_name.as_str(),
+        &dep_name,
+        truth(*public),
+        truth(*noprelude),
+    ]
+    .join(" ")
 }

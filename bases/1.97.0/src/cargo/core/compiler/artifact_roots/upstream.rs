@@ -1,6 +1,6 @@
 //! What is not the same in the releases of Cargo that the overlay is for.
 
-use super::key::optional;
+use super::key::{optional, truth};
 use crate::core::compiler::unit_graph::UnitDep;
 
 pub(super) use cargo_util_terminal::Verbosity;
@@ -21,5 +21,12 @@ pub(super) fn encode_edge(dependency: &UnitDep) -> String {
         manifest_deps: _,
     } = dependency;
     let dep_name = optional(dep_name.as_deref());
-    format!("{extern_crate_name} {dep_name} {public} {noprelude} {nounused}")
+    [
+        extern_crate_name.as_str(),
+        &dep_name,
+        truth(*public),
+        truth(*noprelude),
+        truth(*nounused),
+    ]
+    .join(" ")
 }
