@@ -1429,18 +1429,37 @@ fn package_that_was_replaced_in_a_registry() {
     );
 }
 
-/// The same in a registry of files that stands for crates.io.
-#[cargo_test]
-fn package_that_was_replaced_in_a_local_registry() {
+/// In a registry of files that stands for crates.io.
+#[track_caller]
+fn assert_replaced_local_package_is_another(
+    change: fn(&mut registry::Package) -> &mut registry::Package,
+) {
     let path = registry::registry_path();
     assert_replaced_package_is_another(
         "leaf = '1.0'",
-        |leaf| leaf.local(true),
+        change,
         &format!(
             "[source.crates-io]\nreplace-with = 'local'\n\n[source.local]\nlocal-registry = {path:?}\n"
         ),
         &path.join("index"),
     );
+}
+
+/// The same in a registry of files.
+#[cargo_test]
+fn package_that_was_replaced_in_a_local_registry() {
+    assert_replaced_local_package_is_another(|leaf| leaf.local(true));
+}
+
+/// What a package of a registry says of its own files was taken for what `cargo vendor` had found.
+#[cargo_test]
+fn replaced_package_with_a_list_of_its_files() {
+    assert_replaced_local_package_is_another(|leaf| {
+        leaf.local(true).file(
+            ".cargo-checksum.json",
+            r#"{ "files": { ".cargo-ok": "", "Cargo.toml": "", "src/lib.rs": "" } }"#,
+        )
+    });
 }
 
 /// `always`, whose build script watches a file that there never is, so that stock runs it in every build. It says what is

@@ -516,7 +516,7 @@ fn why_not_this(
     let world = World {
         var: &var,
         pristine: inner.entries[unit].is_pristine,
-        sources: &|| inner.source_digests.get(unit.pkg.root()),
+        sources: &|| (inner.source_digests).get(unit.pkg.root(), inner.entries[unit].is_vendored),
     };
     let mut files = Default::default();
     let built = match &inner.entries[unit].state {

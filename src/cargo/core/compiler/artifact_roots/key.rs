@@ -16,6 +16,7 @@ use itertools::Itertools as _;
 use unit_store::{Digest, Key, KeyBuilder};
 
 use super::upstream;
+use crate::core::CliUnstable;
 use crate::core::compiler::unit::UnitInner;
 use crate::core::compiler::{BuildRunner, CompileKind, CompileMode, Unit};
 use crate::core::profiles::Profile;
@@ -138,23 +139,27 @@ fn unstable(gctx: &GlobalContext) -> Cow<'static, str> {
     if !gctx.nightly_features_allowed {
         return "-".into();
     }
-    let flags = gctx.cli_unstable();
-    // A line a flag, unless its value has fields of its own, which are further in.
-    let text = format!("{flags:#?}");
-    let mut is_harmless = false;
-    let lines = text.lines().filter(|line| {
-        let name = line
-            .strip_prefix("    ")
-            .filter(|line| line.starts_with(|first: char| first.is_alphabetic()))
-            .and_then(|line| line.split_once(": "));
-        if let Some((name, _)) = name {
-            is_harmless = HARMLESS.contains(&name);
-        }
-        !is_harmless
-    });
-    Digest::of_bytes(lines.collect::<String>())
-        .to_string()
-        .into()
+    let lines = |flags: &CliUnstable| -> String {
+        // A line a flag, unless its value has fields of its own, which are further in.
+        let text = format!("{flags:#?}");
+        let mut is_harmless = false;
+        let lines = text.lines().filter(|line| {
+            let name = line
+                .strip_prefix("    ")
+                .filter(|line| line.starts_with(|first: char| first.is_alphabetic()))
+                .and_then(|line| line.split_once(": "));
+            if let Some((name, _)) = name {
+                is_harmless = HARMLESS.contains(&name);
+            }
+            !is_harmless
+        });
+        lines.collect()
+    };
+    let flags = lines(gctx.cli_unstable());
+    if flags == lines(&CliUnstable::default()) {
+        return "-".into();
+    }
+    Digest::of_bytes(flags).to_string().into()
 }
 
 /// Encodes `unit`. `dependencies` are the keys of its dependencies, in the unit graph's order.

@@ -245,6 +245,8 @@ struct Entry {
     fields: Arc<KeyBuilder>,
     /// Whether the package is what its checksum is of.
     is_pristine: bool,
+    /// Whether the package is in a directory source.
+    is_vendored: bool,
     state: State,
 }
 

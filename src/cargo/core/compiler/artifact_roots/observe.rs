@@ -96,6 +96,8 @@ pub(super) struct Observer {
     source_digests: Arc<SourceDigests>,
     /// If the package's files are an input: whether they are what its checksum is of.
     sources: Option<bool>,
+    /// Whether the package is in a directory source.
+    is_vendored: bool,
     pkg_root: PathBuf,
     /// The package's directory, and where it really is if that is elsewhere.
     pkg_roots: Vec<PathBuf>,
@@ -131,6 +133,7 @@ impl Observer {
             source_digests: Arc::clone(&inner.source_digests),
             sources: are_compared(&unit.pkg, is_vendored)
                 .then(|| is_pristine(build_runner, &unit.pkg, is_vendored)),
+            is_vendored,
             pkg_roots: and_real(&pkg_root),
             pkg_root,
             settled_variables: settled_variables(unit),
@@ -291,7 +294,7 @@ impl Observer {
         let Some(pristine) = self.sources else {
             return Ok(Vec::new());
         };
-        let digest = self.source_digests.get(&self.pkg_root);
+        let digest = self.source_digests.get(&self.pkg_root, self.is_vendored);
         let digest = digest.with_context(|| {
             format!(
                 "failed to read the package in `{}`",

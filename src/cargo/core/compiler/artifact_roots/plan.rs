@@ -95,9 +95,9 @@ pub(in crate::core::compiler) fn plan(build_runner: &mut BuildRunner<'_, '_>) ->
             let is_vendored = sources::is_vendored(build_runner, &unit.pkg);
             let field = sources::key_field(&unit.pkg, is_vendored)?;
             let is_pristine = sources::is_pristine(build_runner, &unit.pkg, is_vendored);
-            Some((field, is_pristine))
+            Some((field, is_pristine, is_vendored))
         });
-        let Some((source, is_pristine)) = source else {
+        let Some((source, is_pristine, is_vendored)) = source else {
             let why = Apart::Own("its files may be others tomorrow");
             inner.apart.insert(unit.clone(), why);
             continue;
@@ -128,6 +128,7 @@ pub(in crate::core::compiler) fn plan(build_runner: &mut BuildRunner<'_, '_>) ->
             key: fields.key(),
             fields: Arc::new(fields),
             is_pristine: *is_pristine,
+            is_vendored: *is_vendored,
             state,
         };
         if let Some(lookup) = &mut lookup {
@@ -360,14 +361,17 @@ impl Inner {
     ) -> CargoResult<Vec<Candidate>> {
         let gctx = build_runner.bcx.gctx;
         let &Entry {
-            key, is_pristine, ..
+            key,
+            is_pristine,
+            is_vendored,
+            ..
         } = &self.entries[unit];
         let is_primary = build_runner.is_primary_package(unit);
         let var = self.environment.of(&unit.pkg, is_primary);
         let world = World {
             var: &var,
             pristine: is_pristine,
-            sources: &|| self.source_digests.get(unit.pkg.root()),
+            sources: &|| self.source_digests.get(unit.pkg.root(), is_vendored),
         };
         let mut found = Vec::new();
         for (number, source) in self.sources.iter().enumerate() {

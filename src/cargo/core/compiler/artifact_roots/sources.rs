@@ -96,11 +96,14 @@ pub(super) struct SourceDigests(Mutex<HashMap<PathBuf, Option<Digest>>>);
 
 impl SourceDigests {
     /// Digest of names and checksums of the package's files in `root`, `None` if they can't be read.
-    pub fn get(&self, root: &Path) -> Option<Digest> {
+    ///
+    /// Those of a package that is in a directory source are what it lists, which Cargo checks before it compiles one. Any
+    /// other package may bring a file of that name.
+    pub fn get(&self, root: &Path, is_vendored: bool) -> Option<Digest> {
         if let Some(digest) = self.0.lock().unwrap().get(root) {
             return *digest;
         }
-        let files = listed(root).or_else(|| checksums(root));
+        let files = (is_vendored.then(|| listed(root)).flatten()).or_else(|| checksums(root));
         let digest = files.map(|files| {
             Digest::of_parts(files.iter().flat_map(|(name, checksum)| [name, checksum]))
         });
