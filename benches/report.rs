@@ -165,6 +165,7 @@ pub(super) fn tables(results: &Results) -> String {
         for line in &results.missing {
             text += &format!("- {line}\n");
         }
+        text.push('\n');
     }
     text
 }
