@@ -22,6 +22,23 @@ pub(crate) fn settle() {
     let _ = Command::new("sync").status();
 }
 
+/// Has Linux forget what it has in memory of a file.
+#[cfg(target_os = "linux")]
+pub(crate) fn forget(file: &Path) -> Result<()> {
+    use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
+    let failed = || format!("failed to remove `{}` from memory", file.display());
+    let open = File::open(file).with_context(failed)?;
+    // What is not on disk stays.
+    open.sync_all().with_context(failed)?;
+    let advice = PosixFadviseAdvice::POSIX_FADV_DONTNEED;
+    posix_fadvise(&open, 0, 0, advice).with_context(failed)
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn forget(_: &Path) -> Result<()> {
+    Ok(())
+}
+
 /// What a build took.
 pub(crate) struct Usage {
     /// From start to end.

@@ -34,6 +34,7 @@ mod scenario;
 mod synthetic;
 mod workload;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -41,7 +42,7 @@ use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
 
 use self::contender::{Contender, PEERS, Tools};
-use self::results::{Machine, Results};
+use self::results::{Machine, Provenance, Results};
 use self::scenario::{Course, Scenario};
 use self::workload::Workload;
 use crate::build;
@@ -78,7 +79,7 @@ pub(crate) struct Options {
     /// Measure plans of generated graphs, and roots of up to 100,000 units
     #[arg(long)]
     synthetic: bool,
-    /// Use this Cargo, instead of building the drop-in
+    /// Use this Cargo, of the commit that is checked out, instead of building the drop-in
     #[arg(long, value_name = "PATH")]
     cargo: Option<PathBuf>,
     /// Another rustup toolchain, for the change to its compiler
@@ -100,21 +101,32 @@ pub(crate) struct Options {
 
 /// Runs the benchmark and prints its tables.
 pub(crate) fn run(repo: &Repo, options: &Options) -> Result<()> {
-    let kept = repo.root().join(RESULTS);
+    let path = repo.root().join(RESULTS);
+    let kept = path.exists().then(|| load(&path));
     if options.report {
-        return report::write(repo, &load(&kept)?);
+        let kept = kept.with_context(|| format!("there is no `{RESULTS}`"))?;
+        return report::write(repo, &kept?);
     }
+    // Not after hours.
+    let kept = if options.keep {
+        kept.transpose()?
+    } else {
+        None
+    };
+    let commit = repo.commit()?;
     let drop_in = build::drop_in(repo, options.cargo.as_deref())?;
     let mut failed = Vec::new();
-    let results = measure(repo, options, drop_in, &mut failed)?;
+    let mut results = measure(repo, options, drop_in, &mut failed)?;
+    let date = results.date.clone();
+    results.are_of(&Provenance { date, commit });
     print!("{}", report::tables(&results));
     if options.keep {
-        let all = match kept.exists() {
-            true => load(&kept)?.with(results),
-            false => results,
+        let all = match kept {
+            Some(kept) => kept.with(results),
+            None => results,
         };
         let text = serde_json::to_string_pretty(&all)?;
-        shell::write_if_changed(&kept, &text)?;
+        shell::write_if_changed(&path, &text)?;
         shell::status("Wrote", RESULTS);
     }
     ensure!(failed.is_empty(), "broken off: {}", failed.join(", "));
@@ -140,13 +152,13 @@ fn measure(
         machine: Machine::query(&dir),
         versions: vec![
             ("drop-in".to_owned(), version_of(&tools.drop_in)?),
-            ("drop-in's commit".to_owned(), repo.commit()?),
             ("stock".to_owned(), version_of(&tools.stock)?),
         ],
         missing: Vec::new(),
         samples: Vec::new(),
         plans: Vec::new(),
         plain: Vec::new(),
+        origins: BTreeMap::new(),
     };
     for compiler in &tools.compilers {
         results
@@ -215,6 +227,7 @@ fn measure(
                 };
                 // What was measured so far has taken hours.
                 if let Err(error) = course.run(scenario, rounds) {
+                    course.forget(scenario);
                     course.miss(scenario, &format!("broken off: {error:#}"));
                     failed.push(format!("{workload}: {scenario}"));
                     break;
@@ -231,13 +244,14 @@ fn measure(
 fn tools(repo: &Repo, dir: &Path, drop_in: &Path, toolchain: Option<&str>) -> Result<Tools> {
     let base = repo.base()?;
     let of_tools = dir.join("tools");
-    // How much of a program Linux has in memory depends on how its file came there: a toolchain's that was read
-    // from disk takes 2 MB less than a file that was just written.
+    // How much of a program a process has in memory depends on how its file came there: where it is read as it is run, that is
+    // 2 MB less than where it was just written, and 4 MB less than where it was read from end to end.
     let copied = |from: &Path, name: &str| -> Result<PathBuf> {
         let to = of_tools
             .join(name)
             .join(format!("cargo{}", std::env::consts::EXE_SUFFIX));
         shell::copy_atomically(from, &to)?;
+        measure::forget(&to)?;
         Ok(to)
     };
     let mut tools = Tools {

@@ -7,7 +7,7 @@ use svg::Document;
 use svg::node::element::{Line, Rectangle, Style, Text};
 
 use super::goals;
-use super::results::{Case, Pair, Results, Sample, Spread};
+use super::results::{Case, PLAIN, PLANS, Pair, Provenance, Results, Sample, Spread};
 use super::scenario::Scenario;
 use crate::repo::Repo;
 use crate::shell;
@@ -32,7 +32,7 @@ pub(super) fn write(repo: &Repo, results: &Results) -> Result<()> {
     let mut text = "# Benchmarks\n\n".to_owned();
     text += "What `cargo xtask bench` measured, from `benches/results.json`; `cargo xtask bench --report` makes this page of it. \
              All that is in one table was built in turns, in one run. Times are medians, with the least and the greatest; ratios are \
-             medians of those of builds that were run one after the other.\n\n";
+             medians of those of builds that were run one after the other. Machine and versions are those of the last run.\n\n";
     writeln!(text, "{}", Origin(results))?;
     for case in results.cases() {
         if case.scenario.starts_with("first build") {
@@ -118,14 +118,20 @@ pub(super) fn tables(results: &Results) -> String {
             "## {} ({}): {}\n\n",
             case.workload, case.profile, case.scenario
         );
-        if (results.samples.iter()).all(|sample| !case.has(sample) || !sample.is_root) {
-            text += "Built by an unprivileged user.\n\n";
-        }
+        let is_by_root = (results.samples.iter()).any(|it| case.has(it) && it.is_root);
+        let user = if is_by_root {
+            "root"
+        } else {
+            "an unprivileged user"
+        };
+        text += &origin(results, &case.to_string(), &format!(", built by {user}"));
         text += &table(results, &case);
         text.push('\n');
     }
     if !results.plans.is_empty() {
-        text += "## Plans\n\n| units in the build | units in the root | time | for each unit |\n|---:|---:|---:|---:|\n";
+        text += "## Plans\n\n";
+        text += &origin(results, PLANS, "");
+        text += "| units in the build | units in the root | time | for each unit |\n|---:|---:|---:|---:|\n";
         let mut sizes: Vec<_> = results.plans.iter().map(|it| (it.graph, it.root)).collect();
         sizes.sort_unstable();
         sizes.dedup();
@@ -145,7 +151,9 @@ pub(super) fn tables(results: &Results) -> String {
         text.push('\n');
     }
     if !results.plain.is_empty() {
-        text += "## Without our settings\n\n| | drop-in | stock | ratio |\n|---|---:|---:|---:|\n";
+        text += "## Without our settings\n\n";
+        text += &origin(results, PLAIN, "");
+        text += "| | drop-in | stock | ratio |\n|---|---:|---:|---:|\n";
         for (command, pairs) in Pair::by_command(&results.plain) {
             let spread = |value: fn(&Pair) -> f64| {
                 let spread = Spread::of(pairs.iter().map(|pair| value(pair)));
@@ -168,6 +176,13 @@ pub(super) fn tables(results: &Results) -> String {
         text.push('\n');
     }
     text
+}
+
+/// Says what a table is of.
+fn origin(results: &Results, table: &str, how: &str) -> String {
+    let origin = results.origins.get(table);
+    let text = |it: &Provenance| format!("{}, drop-in of `{}`{how}.\n\n", it.date, it.commit);
+    origin.map_or_else(String::new, text)
 }
 
 fn table(results: &Results, case: &Case) -> String {

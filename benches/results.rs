@@ -1,5 +1,6 @@
 //! What was measured, as it is kept and as it is compared.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
 use std::path::Path;
@@ -23,6 +24,23 @@ pub(crate) struct Results {
     /// What the drop-in takes without our settings.
     #[serde(default)]
     pub(crate) plain: Vec<Pair>,
+    /// When each table was measured and of what, by the case or one of the names below.
+    #[serde(default)]
+    pub(crate) origins: BTreeMap<String, Provenance>,
+}
+
+/// Name of the table of plans.
+pub(crate) const PLANS: &str = "plans";
+
+/// Name of the table of what the drop-in takes without our settings.
+pub(crate) const PLAIN: &str = "plain";
+
+/// When something was measured.
+#[derive(Clone, Deserialize, Eq, PartialEq, Serialize)]
+pub(crate) struct Provenance {
+    pub(crate) date: String,
+    /// Commit of the drop-in.
+    pub(crate) commit: String,
 }
 
 /// A command, run by stock Cargo and by the drop-in without our settings, one after the other.
@@ -177,12 +195,23 @@ impl Results {
         };
         (self.missing).retain(|line| !is_there(line) && !newer.missing.contains(line));
         self.missing.extend(newer.missing);
+        self.origins.extend(newer.origins);
         self.versions.extend(newer.versions);
         Self {
             date: newer.date,
             machine: newer.machine,
             ..self
         }
+    }
+
+    /// Notes that all that is here is of `origin`.
+    pub(crate) fn are_of(&mut self, origin: &Provenance) {
+        let cases = self.cases().into_iter().map(|case| case.to_string());
+        let plans = (!self.plans.is_empty()).then(|| PLANS.to_owned());
+        let plain = (!self.plain.is_empty()).then(|| PLAIN.to_owned());
+        self.origins = (cases.chain(plans).chain(plain))
+            .map(|table| (table, origin.clone()))
+            .collect();
     }
 
     /// Builds of a contender, in the order of rounds.

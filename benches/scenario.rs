@@ -259,6 +259,12 @@ impl<'a> Course<'a> {
         }
     }
 
+    /// Forgets what was measured of a scenario that was broken off: older results of all of it are worth more.
+    pub(crate) fn forget(&mut self, scenario: Scenario) {
+        let case = self.case(scenario);
+        self.samples.retain(|sample| !case.has(sample));
+    }
+
     /// Notes what could not be measured, and why.
     pub(crate) fn miss(&mut self, scenario: Scenario, why: &str) {
         // The report is for others, who have the repository elsewhere.

@@ -247,6 +247,58 @@ fn every_setting_that_reaches_rustc() {
     }
 }
 
+/// Units of one build have what is set for their own package, be it a setting that Cargo leaves out when it compares profiles.
+#[cargo_test]
+fn settings_of_one_package() {
+    package("lib").publish();
+    package("other").publish();
+    let app = app_with("app", "lib = '1.0'\nother = '1.0'", "", "fn main() {}");
+    let cases = [
+        ("", "opt-level", "opt-level=1"),
+        ("", "debuginfo", "debug=0"),
+        ("", "debug-assertions", "debug-assertions=false"),
+        ("", "overflow-checks", "overflow-checks=false"),
+        ("", "codegen-units", "codegen-units=3"),
+        ("", "split-debuginfo", "split-debuginfo='unpacked'"),
+        ("", "strip", "strip='symbols'"),
+        (
+            "-Zprofile-rustflags",
+            "profile-rustflags",
+            "rustflags=['--cfg=it']",
+        ),
+        (
+            "-Zcodegen-backend",
+            "codegen-backend",
+            "codegen-backend='llvm'",
+        ),
+        ("-Ztrim-paths", "trim-paths", "trim-paths='all'"),
+        (
+            "-Zprofile-hint-mostly-unused",
+            "hint-mostly-unused",
+            "hint-mostly-unused=true",
+        ),
+    ];
+    for (flag, field, setting) in cases {
+        // Whichever of the two comes first.
+        for package in ["lib", "other"] {
+            let root = dir(&format!("{field}-{package}"));
+            let mut cargo = app.cargo("build").plain().deps_dir(&root);
+            if !flag.is_empty() {
+                cargo = cargo.unstable().arg(flag);
+            }
+            (cargo
+                .arg("--config")
+                .arg(format!("profile.dev.package.{package}.{setting}")))
+            .run();
+            let [lib, other] = ["lib", "other"].map(|package| {
+                let keys = keys(&root, package);
+                keys["lib build"].get(field).cloned()
+            });
+            assert_ne!(lib, other, "{field} of {package}");
+        }
+    }
+}
+
 /// What a manifest says of how its package is compiled. Its contents, as a whole, are another field.
 #[cargo_test]
 fn every_part_of_a_manifest() {

@@ -1429,6 +1429,32 @@ fn package_that_was_replaced_in_a_registry() {
     );
 }
 
+/// In another registry in place of crates.io: it was taken for crates.io itself, where what is published stays.
+#[track_caller]
+fn assert_replaced_package_of_a_mirror_is_another(config: fn(&str) -> String) {
+    let index = registry::init().index_url().to_string();
+    let config = config(&index);
+    let path = registry::registry_path();
+    assert_replaced_package_is_another("leaf = '1.0'", |leaf| leaf, &config, &path);
+}
+
+#[cargo_test]
+fn package_that_was_replaced_in_a_mirror() {
+    assert_replaced_package_of_a_mirror_is_another(|index| {
+        format!(
+            "[source.crates-io]\nreplace-with = 'mirror'\n\n[source.mirror]\nregistry = '{index}'\n"
+        )
+    });
+}
+
+/// The same by another address for crates.io.
+#[cargo_test]
+fn package_that_was_replaced_at_another_address() {
+    assert_replaced_package_of_a_mirror_is_another(|index| {
+        format!("[source.crates-io]\nregistry = '{index}'\n")
+    });
+}
+
 /// In a registry of files that stands for crates.io.
 #[track_caller]
 fn assert_replaced_local_package_is_another(

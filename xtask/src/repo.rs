@@ -203,12 +203,24 @@ impl Repo {
             .join(format!("cargo{}", env::consts::EXE_SUFFIX))
     }
 
-    /// The commit that is checked out, and whether something was changed since.
+    /// The commit that is checked out, and whether something was changed since, reports of what was measured apart.
     pub(crate) fn commit(&self) -> Result<String> {
-        let mut git = std::process::Command::new("git");
-        git.arg("-C").arg(&self.root);
-        git.args(["describe", "--always", "--dirty", "--exclude=*"]);
-        Ok(git.read()?.trim().to_owned())
+        let git = |args: &[&str]| {
+            let mut git = std::process::Command::new("git");
+            git.arg("-C").arg(&self.root).args(args).read()
+        };
+        let changes = git(&[
+            "status",
+            "--porcelain",
+            "--untracked-files=no",
+            "--",
+            ".",
+            ":(exclude)README.md",
+            ":(exclude)docs",
+            ":(exclude)benches/results.json",
+        ])?;
+        let dirty = if changes.is_empty() { "" } else { "-dirty" };
+        Ok(git(&["rev-parse", "--short", "HEAD"])?.trim().to_owned() + dirty)
     }
 
     /// This project's own version.

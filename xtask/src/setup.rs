@@ -327,6 +327,13 @@ target-dir = \"../{target}\"
 [profile.dev]
 debug = \"line-tables-only\"
 
+# The less code there is, the less of it is in memory.
+[profile.release]
+codegen-units = 4
+
+[profile.release.package.\"*\"]
+codegen-units = 1
+
 [env]
 # The version, in place of what the build script would find out about the repository it is in.
 CFG_OMIT_GIT_HASH = {{ value = \"1\", force = true }}

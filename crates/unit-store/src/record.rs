@@ -62,7 +62,9 @@ pub enum Observed {
     Sources {
         /// Digest of what they were.
         digest: Digest,
-        /// Whether they were what the key says.
+        /// Whether they were what the key says. Older records have a field `pristine` that counts mirrors of crates.io as well, and
+        /// isn't read.
+        #[serde(rename = "of-crates-io", default)]
         pristine: bool,
     },
     /// The unit has a path in it that is of a dependency, which has to be there.

@@ -132,7 +132,7 @@ impl Observer {
             environment: Arc::clone(&inner.environment),
             source_digests: Arc::clone(&inner.source_digests),
             sources: are_compared(&unit.pkg, is_vendored)
-                .then(|| is_pristine(build_runner, &unit.pkg, is_vendored)),
+                .then(|| is_pristine(build_runner, &unit.pkg)),
             is_vendored,
             pkg_roots: and_real(&pkg_root),
             pkg_root,

@@ -94,7 +94,7 @@ pub(in crate::core::compiler) fn plan(build_runner: &mut BuildRunner<'_, '_>) ->
             }
             let is_vendored = sources::is_vendored(build_runner, &unit.pkg);
             let field = sources::key_field(&unit.pkg, is_vendored)?;
-            let is_pristine = sources::is_pristine(build_runner, &unit.pkg, is_vendored);
+            let is_pristine = sources::is_pristine(build_runner, &unit.pkg);
             Some((field, is_pristine, is_vendored))
         });
         let Some((source, is_pristine, is_vendored)) = source else {

@@ -1,9 +1,10 @@
 //! Sources of packages, which must not change under one name.
 //!
-//! A checksum in the lockfile settles what a registry's package is, if Cargo unpacked it. In a
+//! A checksum in the lockfile settles what a package of crates.io is, if Cargo unpacked it. In a
 //! directory source (`cargo vendor`) it only says where the files came from: they may have been
-//! edited, and their list adjusted. So that unedited ones are shared with builds from a registry,
-//! the files of both are compared, as an observed input.
+//! edited, and their list adjusted. What other registries have, mirrors of crates.io among them,
+//! may be replaced. So that the same ones are shared with builds from crates.io, the files of both
+//! are compared, as an observed input.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -14,21 +15,21 @@ use unit_store::Digest;
 
 use super::key::optional;
 use crate::core::compiler::BuildRunner;
-use crate::core::{Package, SourceKind};
+use crate::core::{Package, SourceId, SourceKind};
 
 /// The file in which packages of directory sources have the checksums of their files.
 const LIST: &str = ".cargo-checksum.json";
 
 /// Whether `pkg` is in a directory source.
 pub(super) fn is_vendored(build_runner: &BuildRunner<'_, '_>, pkg: &Package) -> bool {
-    is_from(build_runner, pkg, SourceKind::Directory)
+    replaced(build_runner, pkg).is_some_and(|source| *source.kind() == SourceKind::Directory)
 }
 
-/// Whether `pkg` is taken from a source of that kind, be it in place of another one.
-fn is_from(build_runner: &BuildRunner<'_, '_>, pkg: &Package, kind: SourceKind) -> bool {
+/// The source that `pkg` is taken from, be it in place of another one.
+fn replaced(build_runner: &BuildRunner<'_, '_>, pkg: &Package) -> Option<SourceId> {
     let sources = build_runner.bcx.packages.sources();
-    (sources.get(pkg.package_id().source_id()))
-        .is_some_and(|source| *source.replaced_source_id().kind() == kind)
+    let source = sources.get(pkg.package_id().source_id())?;
+    Some(source.replaced_source_id())
 }
 
 /// Whether `pkg` only pretends to be of a registry, while it and other members of its workspace are
@@ -78,16 +79,11 @@ pub(super) fn are_compared(pkg: &Package, is_vendored: bool) -> bool {
 
 /// Whether the sources of `pkg` are what the checksum in its key is of.
 ///
-/// Cargo unpacks an archive once. Other registries than crates.io, and directories of archives in
-/// its place, may have another one later.
-pub(super) fn is_pristine(
-    build_runner: &BuildRunner<'_, '_>,
-    pkg: &Package,
-    is_vendored: bool,
-) -> bool {
+/// Cargo unpacks an archive once. Other registries than crates.io, mirrors and directories of archives in its place may have another
+/// one later, and Cargo goes on with what it unpacked.
+pub(super) fn is_pristine(build_runner: &BuildRunner<'_, '_>, pkg: &Package) -> bool {
     pkg.package_id().source_id().is_crates_io()
-        && !is_vendored
-        && !is_from(build_runner, pkg, SourceKind::LocalRegistry)
+        && replaced(build_runner, pkg).is_some_and(SourceId::is_crates_io)
 }
 
 /// Digests of sources that were asked for, so that each is made once.
