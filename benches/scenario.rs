@@ -296,8 +296,8 @@ impl<'a> Course<'a> {
             }
             Scenario::First | Scenario::OtherFileSystem | Scenario::ColdPages => {
                 match camp.contender {
-                    // Has the dependencies, and nothing of a project of this name.
-                    Contender::Floor => {}
+                    // Has the dependencies, and nothing of a project of this name. Programs have another one.
+                    Contender::Floor => remove_programs(&target)?,
                     Contender::CopiedTarget => {
                         shell::remove_dir(&target)?;
                         let start = Instant::now();
@@ -599,6 +599,19 @@ fn move_cache(camp: &mut Camp<'_>, elsewhere: &Path) -> Result<()> {
         }
     }
     camp.start()
+}
+
+/// Removes what is directly in the directories of profiles, which is what the last project there is for.
+fn remove_programs(target: &Path) -> Result<()> {
+    for file in shell::files_below(target)? {
+        let is_of_all = OF_EVERY_TARGET.iter().any(|name| file.ends_with(name));
+        if file.components().count() == 2 && !is_of_all {
+            let path = target.join(file);
+            fs::remove_file(&path)
+                .with_context(|| format!("failed to remove `{}`", path.display()))?;
+        }
+    }
+    Ok(())
 }
 
 /// Copies a directory as people do it, with all that file systems know of it.
