@@ -378,6 +378,17 @@ mod tests {
     use super::*;
     use crate::KeyBuilder;
 
+    #[test]
+    fn what_older_records_say_of_sources_is_not_taken_for_crates_io() {
+        let digest = Digest::of_bytes("files");
+        for (field, is_pristine) in [("pristine", false), ("of-crates-io", true)] {
+            let text = format!(r#"{{"kind":"sources","digest":"{digest}","{field}":true}}"#);
+            let observed: Observed = serde_json::from_str(&text).expect("an input");
+            let pristine = is_pristine;
+            assert_eq!(observed, Observed::Sources { digest, pristine }, "{field}");
+        }
+    }
+
     #[cfg(unix)]
     #[test]
     fn links_that_were_planted_are_noticed() {
