@@ -60,13 +60,26 @@ impl Observed {
             }
             Observed::File { path, digest } => files.get(path) == *digest,
             Observed::Sources { digest, pristine } => {
-                *pristine && world.pristine || (world.sources)() == Some(*digest)
+                !are_compared(*pristine, world.pristine) || (world.sources)() == Some(*digest)
             }
             // Whether it is that one is a matter of what is selected.
             Observed::Dependency { .. } => true,
             Observed::Location { path } => path == dir,
         }
     }
+
+    /// Whether [`holds`](Observed::holds) compares the unit's sources in a world in which they are `pristine` or not.
+    pub fn compares_sources(&self, pristine: bool) -> bool {
+        match self {
+            Observed::Sources { pristine: were, .. } => are_compared(*were, pristine),
+            _ => false,
+        }
+    }
+}
+
+/// Whether sources that were pristine or not can differ from those that are.
+fn are_compared(were_pristine: bool, are_pristine: bool) -> bool {
+    !(were_pristine && are_pristine)
 }
 
 /// What a unit would be built in now.
@@ -91,4 +104,39 @@ impl fmt::Debug for World<'_> {
 /// Records hold digests of values only: a variable may be a secret.
 fn digest_of_value(value: &OsStr) -> Digest {
     Digest::of_bytes(value.as_encoded_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[test]
+    fn sources_are_asked_for_where_they_are_compared() {
+        let digest = Digest::of_bytes(b"sources");
+        for (were, are, is_compared) in [
+            (true, true, false),
+            (true, false, true),
+            (false, true, true),
+            (false, false, true),
+        ] {
+            let input = Observed::Sources {
+                digest,
+                pristine: were,
+            };
+            let is_asked = Cell::new(false);
+            let world = World {
+                var: &|_| None,
+                pristine: are,
+                sources: &|| {
+                    is_asked.set(true);
+                    Some(digest)
+                },
+            };
+            assert!(input.holds(Path::new("unit"), &world, &mut FileDigests::default()));
+            assert_eq!(is_asked.get(), is_compared, "{were} {are}");
+            assert_eq!(input.compares_sources(are), is_compared, "{were} {are}");
+        }
+    }
 }

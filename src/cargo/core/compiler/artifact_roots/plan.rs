@@ -154,6 +154,9 @@ pub(in crate::core::compiler) fn plan(build_runner: &mut BuildRunner<'_, '_>) ->
     }
 
     let found = lookup.map(Lookup::finish);
+    if let Some(found) = &found {
+        inner.digest_sources(&shareable, found, jobs);
+    }
     for (unit, candidate) in choose(build_runner, &mut inner, &shareable, &index, found)? {
         inner.reuse(unit, candidate);
     }
@@ -305,6 +308,25 @@ impl Inner {
             Source::TargetDir(_) => None,
         });
         roots.collect()
+    }
+
+    /// Digests the files of all packages that have to be compared to know whether what was `found` of `units` holds, in up to `jobs`
+    /// threads. With a mirror these are thousands of files.
+    fn digest_sources(&self, units: &[Unit], found: &[Option<Found>], jobs: usize) {
+        let mut packages = Vec::new();
+        for (unit, found) in units.iter().zip(found) {
+            let Some(First::Found(candidate)) = found.as_ref().map(|it| &it.first) else {
+                continue;
+            };
+            let entry = &self.entries[unit];
+            let mut observed = candidate.record.observed.iter();
+            if observed.any(|input| input.compares_sources(entry.is_pristine)) {
+                packages.push((unit.pkg.root(), entry.is_vendored));
+            }
+        }
+        packages.sort_unstable();
+        packages.dedup();
+        self.source_digests.make(&packages, jobs);
     }
 
     /// The first candidates of each of `units`, of which `found` is what roots have.

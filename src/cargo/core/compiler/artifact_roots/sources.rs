@@ -9,6 +9,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use cargo_util::Sha256;
 use unit_store::Digest;
@@ -19,6 +21,9 @@ use crate::core::{Package, SourceId, SourceKind};
 
 /// The file in which packages of directory sources have the checksums of their files.
 const LIST: &str = ".cargo-checksum.json";
+
+/// How many threads read files at the most: other builds do, too.
+const THREADS: usize = 8;
 
 /// Whether `pkg` is in a directory source.
 pub(super) fn is_vendored(build_runner: &BuildRunner<'_, '_>, pkg: &Package) -> bool {
@@ -105,6 +110,26 @@ impl SourceDigests {
         });
         self.0.lock().unwrap().insert(root.to_owned(), digest);
         digest
+    }
+
+    /// Makes those of all of `packages`, with up to `jobs` threads, of which the caller's is one.
+    pub fn make(&self, packages: &[(&Path, bool)], jobs: usize) {
+        let next = AtomicUsize::new(0);
+        let work = || {
+            while let Some(&(root, is_vendored)) =
+                packages.get(next.fetch_add(1, Ordering::Relaxed))
+            {
+                self.get(root, is_vendored);
+            }
+        };
+        let threads = jobs.min(THREADS).min(packages.len());
+        thread::scope(|scope| {
+            for _ in 1..threads {
+                // Where there can't be more threads, the others do it.
+                let _ = thread::Builder::new().spawn_scoped(scope, work);
+            }
+            work();
+        });
     }
 }
 
