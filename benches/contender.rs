@@ -224,6 +224,16 @@ impl<'a> Camp<'a> {
         self.server.iter().map(|server| server.0.id()).collect()
     }
 
+    /// Fails if such a process has ended, as what it took is not known then.
+    pub(crate) fn check_servers(&mut self) -> Result<()> {
+        let ended = match &mut self.server {
+            Some(server) => server.0.try_wait()?,
+            None => None,
+        };
+        ensure!(ended.is_none(), "its server has ended");
+        Ok(())
+    }
+
     /// The build of the filler. Ours builds into `root`, and reads those before it.
     pub(crate) fn fill(&self, root: usize) -> Command {
         let mut command = self.plain(&self.filler);
@@ -290,6 +300,8 @@ impl<'a> Camp<'a> {
                     .env("RUSTC_WRAPPER", self.tools.program(&SCCACHE))
                     .env("SCCACHE_DIR", &self.cache)
                     .env("SCCACHE_SERVER_UDS", self.socket())
+                    // It would end while others build, and a client starts one of which we know nothing.
+                    .env("SCCACHE_IDLE_TIMEOUT", "0")
                     .env("CARGO_INCREMENTAL", "0");
             }
             Contender::Kache | Contender::KacheUnseeded => {
@@ -298,7 +310,8 @@ impl<'a> Camp<'a> {
                     .env("CARGO", &self.tools.stock)
                     .env("KACHE_CACHE_DIR", &self.cache)
                     .env("KACHE_CONFIG", self.cache.with_extension("toml"))
-                    .env("KACHE_SOCKET_PATH", self.socket());
+                    .env("KACHE_SOCKET_PATH", self.socket())
+                    .env("KACHE_DAEMON_IDLE_TIMEOUT", "0");
                 if self.contender == Contender::KacheUnseeded {
                     command.env("KACHE_SEED_NEW_TARGETS", "0");
                 }

@@ -118,7 +118,12 @@ pub(crate) fn run(repo: &Repo, options: &Options) -> Result<()> {
     let mut failed = Vec::new();
     let mut results = measure(repo, options, drop_in, &mut failed)?;
     let date = results.date.clone();
-    results.are_of(&Provenance { date, commit });
+    let versions = results.versions.clone();
+    results.are_of(&Provenance {
+        date,
+        commit,
+        versions,
+    });
     print!("{}", report::tables(&results));
     if options.keep {
         let all = match kept {

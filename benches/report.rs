@@ -209,8 +209,8 @@ fn table(results: &Results, case: &Case) -> String {
             or_not(median(|it| it.peak.map(|peak| peak as f64)).map(megabytes)),
             or_not(median(|it| Some(it.compiled as f64)).map(|count| count.to_string())),
             or_not(median(|it| Some(it.files as f64)).map(|count| count.to_string())),
-            or_not(median(|it| Some(it.bytes as f64)).map(megabytes)),
-            or_not(median(|it| Some(it.cache as f64)).map(megabytes)),
+            or_not(median(|it| Some(it.created? as f64)).map(megabytes)),
+            or_not(median(|it| Some(it.kept? as f64)).map(megabytes)),
         );
     }
     text

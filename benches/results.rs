@@ -41,6 +41,9 @@ pub(crate) struct Provenance {
     pub(crate) date: String,
     /// Commit of the drop-in.
     pub(crate) commit: String,
+    /// Versions of what was compared.
+    #[serde(default)]
+    pub(crate) versions: Vec<(String, String)>,
 }
 
 /// A command, run by stock Cargo and by the drop-in without our settings, one after the other.
@@ -132,10 +135,12 @@ pub(crate) struct Sample {
     pub(crate) compiled: usize,
     /// New files in the project.
     pub(crate) files: usize,
-    /// What they have in them, in bytes.
-    pub(crate) bytes: u64,
-    /// What is kept outside of the project, in bytes.
-    pub(crate) cache: u64,
+    /// What they have in them, in bytes. What has several names counts once, and not if it is outside of the project as well.
+    #[serde(default)]
+    pub(crate) created: Option<u64>,
+    /// What is kept outside of the project, in bytes, each file once.
+    #[serde(default)]
+    pub(crate) kept: Option<u64>,
     /// Whether the user was one who may do all that the system allows.
     #[serde(default)]
     pub(crate) is_root: bool,

@@ -1,6 +1,6 @@
 //! What is measured of a workload.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -205,7 +205,7 @@ impl<'a> Course<'a> {
                     "Filling",
                     format!("the cache of {} with another compiler", camp.contender),
                 );
-                fill_again(camp, &self.dir)?;
+                self.fill_again(camp)?;
             }
         }
         if scenario == Scenario::NoOp {
@@ -214,7 +214,19 @@ impl<'a> Course<'a> {
                 .filter(|camp| scenario.is_for(camp.contender, self.workload))
             {
                 let said = self.dir.join("said");
+                fs::write(&self.tools.log, "")?;
                 measure::run(&mut camp.build(&camp.project), &[], &said)?;
+                let compiled = usize::try_from(fs::metadata(&self.tools.log)?.len())?;
+                // A build with nothing to do says nothing if it is because all was built before.
+                let most = match camp.contender.is_ours() {
+                    true => self.workload.own(),
+                    false => self.total.map_or(usize::MAX, |total| total - 1),
+                };
+                ensure!(
+                    compiled <= most,
+                    "{}: {compiled} crates were compiled before a build with nothing to do",
+                    camp.contender
+                );
             }
         }
         let mut absent = Vec::new();
@@ -222,19 +234,12 @@ impl<'a> Course<'a> {
             self.rounds += 1;
             let title = self.case(scenario);
             shell::status("Measuring", format!("{title}, round {round} of {rounds}"));
-            let count = camps.len();
-            for turn in 0..count {
-                // Not always after the same one.
-                let turn = if round % 2 == 0 {
-                    turn
-                } else {
-                    count - 1 - turn
-                };
-                let camp = &mut camps[(turn + round as usize) % count];
+            let taking_part: Vec<&mut Camp<'a>> = (camps.iter_mut())
+                .filter(|camp| scenario.is_for(camp.contender, self.workload))
+                .filter(|camp| !absent.contains(&camp.contender))
+                .collect();
+            for camp in in_turn(taking_part, round as usize) {
                 let contender = camp.contender;
-                if !scenario.is_for(contender, self.workload) || absent.contains(&contender) {
-                    continue;
-                }
                 match self.measure(camp, scenario, round) {
                     // What another tool fails to do is no reason to lose what the others do.
                     Err(error) if contender.peer().is_some() => {
@@ -343,13 +348,28 @@ impl<'a> Course<'a> {
             _ => measure::run(&mut camp.build(&camp.project), &camp.servers(), &said)?,
         };
         camp.compiler = 0;
+        camp.check_servers()?;
         let compiled = usize::try_from(fs::metadata(log)?.len())?;
-        let after = match scenario {
-            Scenario::Cold => Listing::of(&camp.filler.join("target"))?,
-            _ => Listing::of(&target)?,
-        };
         self.check(camp, scenario, compiled)?;
-        let (files, bytes) = after.beyond(&before);
+        let cache = Listing::of(&camp.cache)?;
+        let (files, created) = match scenario {
+            Scenario::Cold => Listing::of(&camp.filler.join("target"))?.beyond(&[&before, &cache]),
+            Scenario::AtOnce => {
+                let (mut files, mut created) = (0, 0);
+                for project in self.projects_at_once(camp) {
+                    let new = Listing::of(&project.join("target"))?.beyond(&[
+                        // Where the floor's dependencies are from.
+                        &Listing::of(&target)?,
+                        &cache,
+                    ]);
+                    files += new.0;
+                    created += new.1;
+                    shell::remove_dir(&project)?;
+                }
+                (files, created)
+            }
+            _ => Listing::of(&target)?.beyond(&[&before, &cache]),
+        };
         self.samples.push(Sample {
             workload: self.workload.to_string(),
             profile: self.profile().to_owned(),
@@ -362,8 +382,8 @@ impl<'a> Course<'a> {
             peak: usage.peak,
             compiled,
             files,
-            bytes,
-            cache: Listing::of(&camp.cache)?.beyond(&Listing::default()).1,
+            created: Some(created),
+            kept: Some(cache.beyond(&[]).1),
             is_root: self.is_root,
         });
         Ok(())
@@ -375,11 +395,25 @@ impl<'a> Course<'a> {
             self.total = Some(compiled);
         }
         let total = self.total;
+        let own = self.workload.own();
+        let is_all = |count: usize| total.is_none_or(|total| compiled == total * count);
+        // All but the project itself is there.
+        let is_exact = camp.contender == Contender::Floor || camp.contender.is_ours();
         let is_right = match scenario {
-            Scenario::Cold => total.is_none_or(|total| compiled == total),
-            Scenario::AtOnce => compiled > 0,
+            Scenario::Cold => is_all(1),
             Scenario::NoOp => compiled == 0,
-            _ if camp.contender == Contender::Stock => total.is_none_or(|total| compiled == total),
+            Scenario::AtOnce if camp.contender == Contender::Stock => is_all(AT_ONCE),
+            Scenario::AtOnce if camp.contender == Contender::Floor => compiled == own * AT_ONCE,
+            Scenario::AtOnce => total.is_none_or(|total| compiled < total * AT_ONCE),
+            _ if camp.contender == Contender::Stock => is_all(1),
+            Scenario::First
+            | Scenario::OtherFileSystem
+            | Scenario::ColdPages
+            | Scenario::Toolchain
+                if is_exact =>
+            {
+                compiled == own
+            }
             _ => total.is_none_or(|total| compiled < total),
         };
         ensure!(
@@ -390,20 +424,25 @@ impl<'a> Course<'a> {
         Ok(())
     }
 
+    /// The projects that are built at once.
+    fn projects_at_once(&self, camp: &Camp<'_>) -> Vec<PathBuf> {
+        (1..=AT_ONCE)
+            .map(|number| camp.project.with_file_name(format!("at-once-{number}")))
+            .collect()
+    }
+
     /// Builds several projects at once, none of which was built before.
     fn run_at_once(&self, camp: &Camp<'_>) -> Result<Usage> {
-        let mut projects = Vec::new();
-        for number in 1..=AT_ONCE {
-            let project = camp.project.with_file_name(format!("at-once-{number}"));
-            shell::remove_dir(&project)?;
-            upstream::copy(&self.dir.join("project"), &project)?;
-            let name = format!("{}-{number}", self.rounds);
-            self.write_project(&project, "project/Cargo.lock", Some(&name))?;
-            self.write_code(&project, &name)?;
+        let projects = self.projects_at_once(camp);
+        for (number, project) in projects.iter().enumerate() {
+            shell::remove_dir(project)?;
+            upstream::copy(&self.dir.join("project"), project)?;
+            let name = format!("{}-{}", self.rounds, number + 1);
+            self.write_project(project, "project/Cargo.lock", Some(&name))?;
+            self.write_code(project, &name)?;
             if camp.contender == Contender::Floor {
                 copy_all(&camp.project.join("target"), &project.join("target"))?;
             }
-            projects.push(project);
         }
         measure::settle();
         let servers = camp.servers();
@@ -422,9 +461,6 @@ impl<'a> Course<'a> {
         })?;
         let wall = start.elapsed();
         let cpu = measure::cpu(&servers).zip(before);
-        for project in projects {
-            shell::remove_dir(&project)?;
-        }
         Ok(Usage {
             wall,
             cpu: cpu.map(|(after, before)| after.saturating_sub(before)),
@@ -474,6 +510,26 @@ impl<'a> Course<'a> {
             clean.arg("--release");
         }
         clean.run()
+    }
+
+    /// Has a contender build with the other compiler what it needs to be ready for it.
+    fn fill_again(&self, camp: &mut Camp<'_>) -> Result<()> {
+        let said = self.dir.join("said");
+        camp.compiler = 1;
+        match camp.contender {
+            Contender::Stock => {}
+            Contender::Floor => {
+                // It may be that of the next commit.
+                self.write_project(&camp.project, "project/Cargo.lock", None)?;
+                measure::run(&mut camp.build(&camp.project), &[], &said)?;
+            }
+            _ => {
+                let last = camp.roots().len().saturating_sub(1);
+                measure::run(&mut camp.fill(last), &[], &said)?;
+            }
+        }
+        camp.compiler = 0;
+        Ok(())
     }
 
     /// Brings back what there was after the first build of the project.
@@ -544,24 +600,6 @@ fn fill(camp: &mut Camp<'_>, workload: Workload, dir: &Path, log: &Path) -> Resu
     Ok((!is_in_parts).then_some(compiled))
 }
 
-/// Has a contender build with the other compiler what it needs to be ready for it.
-fn fill_again(camp: &mut Camp<'_>, dir: &Path) -> Result<()> {
-    let said = dir.join("said");
-    camp.compiler = 1;
-    match camp.contender {
-        Contender::Stock => {}
-        Contender::Floor => {
-            measure::run(&mut camp.build(&camp.project), &[], &said)?;
-        }
-        _ => {
-            let last = camp.roots().len().saturating_sub(1);
-            measure::run(&mut camp.fill(last), &[], &said)?;
-        }
-    }
-    camp.compiler = 0;
-    Ok(())
-}
-
 /// Where a contender's things are as they were before a build that is measured, for each scenario.
 fn kept(camp: &Camp<'_>) -> PathBuf {
     camp.project.with_file_name("kept")
@@ -628,28 +666,131 @@ fn drop_pages() -> bool {
 /// What Cargo makes in every target directory.
 const OF_EVERY_TARGET: [&str; 3] = [".cargo-lock", ".rustc_info.json", "CACHEDIR.TAG"];
 
+/// `all` in the order of that round, in which nobody comes after the same one as in other rounds, as far as that is possible.
+fn in_turn<T>(all: Vec<T>, round: usize) -> Vec<T> {
+    let count = all.len();
+    let strides: Vec<usize> = (1..count.max(2))
+        .filter(|stride| gcd(*stride, count.max(1)) == 1)
+        .collect();
+    let stride = strides[round % strides.len()];
+    let mut places: Vec<(usize, T)> = (all.into_iter().enumerate())
+        // Who is at a multiple of the stride is that many turns from the first one.
+        .map(|(number, it)| {
+            let turn = (0..count).find(|turn| (turn * stride + round) % count == number);
+            (turn.unwrap_or(number), it)
+        })
+        .collect();
+    places.sort_by_key(|(turn, _)| *turn);
+    places.into_iter().map(|(_, it)| it).collect()
+}
+
+fn gcd(one: usize, other: usize) -> usize {
+    if other == 0 {
+        one
+    } else {
+        gcd(other, one % other)
+    }
+}
+
+/// A file, whatever its names are, where the system tells.
+type Identity = (u64, u64);
+
 /// The files below a directory.
 #[derive(Default)]
 struct Listing {
-    dir: PathBuf,
-    files: BTreeSet<PathBuf>,
+    /// With their sizes in bytes.
+    files: BTreeMap<PathBuf, (Option<Identity>, u64)>,
 }
 
 impl Listing {
     fn of(dir: &Path) -> Result<Self> {
+        let files = shell::files_below(dir)?.into_iter();
+        let files = files.filter(|file| !OF_EVERY_TARGET.iter().any(|name| file.ends_with(name)));
+        let files = files.filter_map(|file| {
+            // Those that tools remove meanwhile.
+            let metadata = fs::symlink_metadata(dir.join(&file)).ok()?;
+            Some((file, (identity(&metadata), metadata.len())))
+        });
         Ok(Self {
-            dir: dir.to_owned(),
-            files: (shell::files_below(dir)?.into_iter())
-                .filter(|file| !OF_EVERY_TARGET.iter().any(|name| file.ends_with(name)))
-                .collect(),
+            files: files.collect(),
         })
     }
 
-    /// How many files there are that are not in `before`, and their size in bytes.
-    fn beyond(&self, before: &Self) -> (usize, u64) {
-        let new = self.files.difference(&before.files);
-        let sizes =
-            new.map(|file| fs::symlink_metadata(self.dir.join(file)).map_or(0, |meta| meta.len()));
-        sizes.fold((0, 0), |(files, bytes), size| (files + 1, bytes + size))
+    /// How many files there are that the first of `others` doesn't have, and the bytes in them that are in none of `others`.
+    fn beyond(&self, others: &[&Self]) -> (usize, u64) {
+        let all = others.iter().flat_map(|other| other.files.values());
+        let mut known: BTreeSet<Identity> = all.filter_map(|(identity, _)| *identity).collect();
+        let (mut count, mut bytes) = (0, 0);
+        for (file, (identity, size)) in &self.files {
+            if others
+                .first()
+                .is_some_and(|first| first.files.contains_key(file))
+            {
+                continue;
+            }
+            count += 1;
+            if identity.is_none_or(|identity| known.insert(identity)) {
+                bytes += size;
+            }
+        }
+        (count, bytes)
+    }
+}
+
+#[cfg(unix)]
+fn identity(metadata: &fs::Metadata) -> Option<Identity> {
+    use std::os::unix::fs::MetadataExt;
+    Some((metadata.dev(), metadata.ino()))
+}
+
+#[cfg(not(unix))]
+fn identity(_: &fs::Metadata) -> Option<Identity> {
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everyone_has_a_turn_and_nobody_follows_the_same_one() {
+        for count in 0..12 {
+            let mut followed = BTreeSet::new();
+            for round in 1..=2 {
+                let order = in_turn((0..count).collect(), round);
+                assert_eq!(
+                    order.iter().copied().collect::<BTreeSet<_>>(),
+                    (0..count).collect()
+                );
+                let pairs = order.windows(2).map(|pair| (pair[0], pair[1]));
+                let is_new = pairs.fold(true, |is_new, pair| followed.insert(pair) && is_new);
+                assert!(is_new || count < 3, "{count} in round {round}");
+            }
+        }
+    }
+
+    #[test]
+    fn files_with_several_names_count_once() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let [project, cache] = ["project", "cache"].map(|name| dir.path().join(name));
+        for dir in [&project, &cache] {
+            fs::create_dir(dir).expect("directory");
+        }
+        fs::write(project.join("old"), "1").expect("file");
+        let before = Listing::of(&project).expect("listing");
+        fs::write(cache.join("kept"), "22").expect("file");
+        fs::write(project.join("new"), "4444").expect("file");
+        for (from, to) in [
+            (project.join("old"), project.join("name of old")),
+            (cache.join("kept"), project.join("of cache")),
+            (project.join("new"), project.join("name of new")),
+        ] {
+            fs::hard_link(from, to).expect("link");
+        }
+        let cache = Listing::of(&cache).expect("listing");
+        let after = Listing::of(&project).expect("listing");
+        let bytes = if cfg!(unix) { 4 } else { 1 + 2 + 4 + 4 };
+        assert_eq!(after.beyond(&[&before, &cache]), (4, bytes));
+        assert_eq!(cache.beyond(&[]), (1, 2));
     }
 }

@@ -49,6 +49,14 @@ impl Workload {
         }
     }
 
+    /// How many crates of its own that package has, with a build script.
+    pub(crate) fn own(self) -> usize {
+        match self {
+            Self::Template | Self::Large => 1,
+            Self::Tool => 2,
+        }
+    }
+
     /// The main file of that package.
     pub(crate) fn main_file(self) -> &'static str {
         match self {
