@@ -1,9 +1,11 @@
 //! What the drop-in is to reach, in ratios of medians.
 
+use std::cmp::Ordering;
+
 use clap::ValueEnum;
 
 use super::contender::Contender;
-use super::results::{Case, Pair, Results, Sample, Spread};
+use super::results::{Case, PLAIN, PLANS, Pair, Results, Sample, Spread};
 use super::scenario::{AT_ONCE, Scenario};
 use super::synthetic::SMALL;
 use super::workload::Workload;
@@ -11,43 +13,121 @@ use super::workload::Workload;
 /// The most that a plan may take for each unit, in microseconds.
 const PLAN: f64 = 20.0;
 
+/// By how much what is in the member's own files may differ: debug information has names of directories.
+const SAME_BYTES: f64 = 1.01;
+
 /// A goal, and what was measured.
 struct Goal {
     name: String,
     limit: f64,
-    measured: f64,
+    /// The ratio of medians, `None` if it was not measured.
+    measured: Option<f64>,
+    /// Ratios of builds of the same round, if it is one of two contenders.
+    pairs: Option<Spread>,
 }
 
-/// A table of those goals for which there are measurements.
-pub(super) fn table(results: &Results) -> String {
+impl Goal {
+    fn of(name: String, limit: f64, measured: f64) -> Self {
+        Self {
+            name,
+            limit,
+            measured: Some(measured),
+            pairs: None,
+        }
+    }
+
+    fn not_measured(name: String) -> Self {
+        Self {
+            name,
+            limit: f64::NAN,
+            measured: None,
+            pairs: None,
+        }
+    }
+}
+
+/// A table of goals: those for which there are measurements, or if `is_complete` all.
+pub(super) fn table(results: &Results, is_complete: bool) -> String {
     let mut goals = Vec::new();
-    for case in results.cases() {
-        of_case(results, &case, &mut goals);
+    let cases = results.cases();
+    for case in &cases {
+        of_case(results, case, &mut goals);
+    }
+    for case in expected() {
+        if !cases.contains(&case) {
+            goals.push(Goal::not_measured(title(&case)));
+        }
     }
     of_plans(results, &mut goals);
     for (command, pairs) in Pair::by_command(&results.plain) {
         let ratio = Spread::of(pairs.iter().map(|pair| pair.ours / pair.stock));
         goals.extend(ratio.map(|ratio| Goal {
-            name: format!("{command}, without our settings: of stock"),
-            limit: 1.02,
-            measured: ratio.median,
+            pairs: Some(ratio),
+            ..Goal::of(
+                format!("{command}, without our settings: of stock"),
+                1.02,
+                ratio.median,
+            )
         }));
+    }
+    for (name, is_empty) in [
+        (PLANS, results.plans.is_empty()),
+        (PLAIN, results.plain.is_empty()),
+    ] {
+        goals.extend(is_empty.then(|| Goal::not_measured(name.to_owned())));
+    }
+    if !is_complete {
+        goals.retain(|goal| goal.measured.is_some());
     }
     if goals.is_empty() {
         return String::new();
     }
-    let mut text = "## Goals\n\n| | goal | measured | reached |\n|---|---:|---:|---|\n".to_owned();
-    for Goal {
-        name,
-        limit,
-        measured,
-    } in goals
-    {
-        let is_reached = if measured <= limit { "yes" } else { "**no**" };
-        text += &format!("| {name} | {limit} | {measured:.3} | {is_reached} |\n");
+    let mut text =
+        "## Goals\n\n| | goal | measured | round by round | reached |\n|---|---:|---:|---:|---|\n"
+            .to_owned();
+    for goal in goals {
+        let (limit, measured, is_reached) = match goal.measured {
+            Some(measured) if measured <= goal.limit => (goal.limit.to_string(), measured, "yes"),
+            Some(measured) => (goal.limit.to_string(), measured, "**no**"),
+            None => {
+                text += &format!("| {} | | | | **not measured** |\n", goal.name);
+                continue;
+            }
+        };
+        let pairs = goal.pairs.map_or_else(String::new, |pairs| {
+            format!(
+                "{:.3} ({:.3}–{:.3})",
+                pairs.median, pairs.least, pairs.greatest
+            )
+        });
+        text += &format!(
+            "| {} | {limit} | {measured:.3} | {pairs} | {is_reached} |\n",
+            goal.name
+        );
     }
     text.push('\n');
     text
+}
+
+/// What there are goals for.
+fn expected() -> Vec<Case> {
+    let of = |workload: Workload, scenarios: &[Scenario]| {
+        let case = |scenario: &Scenario| Case {
+            workload: workload.to_string(),
+            profile: "dev".to_owned(),
+            scenario: scenario.to_string(),
+        };
+        scenarios.iter().map(case).collect::<Vec<_>>()
+    };
+    use Scenario::{AtOnce, Cold, First, NoOp, OtherFileSystem};
+    let template = [First, OtherFileSystem, Cold, AtOnce];
+    let mut all = of(Workload::Template, &template);
+    all.extend(of(Workload::Large, &[First, OtherFileSystem, NoOp]));
+    all
+}
+
+fn title(case: &Case) -> String {
+    format!("{} ({}), {}", case.workload, case.profile, case.scenario)
 }
 
 /// The median of a contender's builds.
@@ -63,77 +143,97 @@ fn median(
 }
 
 /// What users wait for.
-fn wall(sample: &Sample) -> Option<f64> {
-    Some(sample.wall + sample.copy.unwrap_or(0.0))
+fn wall(sample: &Sample) -> f64 {
+    sample.wall + sample.copy.unwrap_or(0.0)
 }
 
 fn of_case(results: &Results, case: &Case, goals: &mut Vec<Goal>) {
-    let title = format!("{} ({}), {}", case.workload, case.profile, case.scenario);
-    let mut add = |what: String, limit: f64, measured: Option<f64>| {
+    let title = title(case);
+    let mut add = |what: &str, limit: f64, measured: Option<f64>, pairs: Option<Spread>| {
         goals.extend(measured.map(|measured| Goal {
-            name: format!("{title}: {what}"),
-            limit,
-            measured,
+            pairs,
+            ..Goal::of(format!("{title}: {what}"), limit, measured)
         }));
     };
-    let time = |contender| median(results, case, contender, wall);
-    let ratio = |one: Option<f64>, other: Option<f64>| Some(one? / other?);
+    let of = |one: Contender, other: Contender, value: &dyn Fn(&Sample) -> Option<f64>| {
+        let (ours, others) = (
+            median(results, case, one, value),
+            median(results, case, other, value),
+        );
+        let (one, other) = (one.to_string(), other.to_string());
+        let pairs = results.ratio(case, &one, &other, |it| value(it).unwrap_or(f64::NAN));
+        (ours.zip(others).map(|(ours, others)| ours / others), pairs)
+    };
+    let time = |one, other| of(one, other, &|it| Some(wall(it)));
+    let is = |scenario: Scenario| case.scenario == scenario.to_string();
     let fastest_peer = (Contender::value_variants().iter())
         .filter(|contender| contender.peer().is_some())
-        .filter_map(|contender| time(*contender))
-        .min_by(f64::total_cmp);
-    let is = |scenario: Scenario| case.scenario == scenario.to_string();
-    let peak = |contender| median(results, case, contender, |it| it.peak.map(|it| it as f64));
-    let (root, floor) = (time(Contender::Root), time(Contender::Floor));
+        .filter_map(|contender| {
+            Some((
+                *contender,
+                median(results, case, *contender, |it| Some(wall(it)))?,
+            ))
+        })
+        .min_by(|(_, one), (_, other)| one.total_cmp(other))
+        .map(|(contender, _)| contender);
+    let is_large = case.workload == Workload::Large.to_string();
+    let is_tool = case.workload == Workload::Tool.to_string();
+    if is(Scenario::First) || is(Scenario::OtherFileSystem) || is(Scenario::ColdPages) {
+        let (ratio, pairs) = time(Contender::Root, Contender::Floor);
+        add("of the floor", 1.03, ratio, pairs);
+    }
+    // Most of the tool is the member itself, and with the template it is what all do where there is less to take.
+    let limit = match () {
+        () if is(Scenario::First) && !is_tool => Some(1.0),
+        () if is(Scenario::OtherFileSystem) && is_large => Some(0.5),
+        () => None,
+    };
     // sccache and mbx don't compile incrementally.
-    let whole = time(Contender::RootWhole);
-    if is(Scenario::First) {
-        add("of the floor".to_owned(), 1.03, ratio(root, floor));
-        // Most of the tool is the member itself.
-        if case.workload != Workload::Tool.to_string() {
-            let sccache = time(Contender::Sccache);
-            for (what, limit, ratio) in [
-                ("of the fastest peer", 1.0, ratio(root, fastest_peer)),
-                (
-                    "of the fastest peer, not incremental",
-                    1.0,
-                    ratio(whole, fastest_peer),
-                ),
-                ("of sccache", 0.15, ratio(root, sccache)),
-                ("of sccache, not incremental", 0.15, ratio(whole, sccache)),
-            ] {
-                add(what.to_owned(), limit, ratio);
-            }
+    for (ours, how) in [
+        (Contender::Root, ""),
+        (Contender::RootWhole, ", not incremental"),
+    ] {
+        if let Some((limit, peer)) = limit.zip(fastest_peer) {
+            let (ratio, pairs) = time(ours, peer);
+            let what = format!("of the fastest peer ({peer}){how}");
+            add(&what, limit, ratio, pairs);
         }
+        if is(Scenario::First) && !is_tool {
+            let (ratio, pairs) = time(ours, Contender::Sccache);
+            add(&format!("of sccache{how}"), 0.15, ratio, pairs);
+        }
+    }
+    if is(Scenario::First) {
         let files = |contender| median(results, case, contender, |it| Some(it.files as f64));
         let more = files(Contender::Root).zip(files(Contender::Floor));
-        let more = more.map(|(ours, floor)| (ours - floor).max(0.0));
-        add("files beside the member's own".to_owned(), 0.0, more);
+        let more = more.map(|(ours, floor)| (ours - floor).abs());
+        add("files beside the member's own", 0.0, more, None);
+        let created = |it: &Sample| it.created.map(|it| it as f64);
+        let (ratio, pairs) = of(Contender::Root, Contender::Floor, &created);
+        add("bytes, of the member's own", SAME_BYTES, ratio, pairs);
     }
-    let is_large = case.workload == Workload::Large.to_string();
-    if is(Scenario::OtherFileSystem) {
-        add("of the floor".to_owned(), 1.03, ratio(root, floor));
-        // With less to take, linking the member is most of what all do.
-        if is_large {
-            let what = "of the fastest peer".to_owned();
-            add(what, 0.5, ratio(root, fastest_peer));
-            let what = "of the fastest peer, not incremental".to_owned();
-            add(what, 0.5, ratio(whole, fastest_peer));
-        }
-    }
-    if is(Scenario::NoOp) {
-        // What every Cargo does at its start is most of what it does for less.
-        if is_large {
-            add("of stock".to_owned(), 0.9, ratio(root, floor));
-        }
-        let memory = ratio(peak(Contender::Root), peak(Contender::Floor));
-        add("memory of Cargo, of stock's".to_owned(), 1.1, memory);
+    // What every Cargo does at its start is most of what it does for less.
+    if is(Scenario::NoOp) && is_large {
+        let (ratio, pairs) = time(Contender::Root, Contender::Floor);
+        add("of stock", 0.9, ratio, pairs);
     }
     if is(Scenario::Cold) {
-        let cold = ratio(time(Contender::DepsDir), time(Contender::Stock));
-        add("filling a deps dir, of stock".to_owned(), 1.03, cold);
-        let memory = ratio(peak(Contender::DepsDir), peak(Contender::Stock));
-        add("memory of Cargo, of stock's".to_owned(), 1.1, memory);
+        let (ratio, pairs) = time(Contender::DepsDir, Contender::Stock);
+        add("filling a deps dir, of stock", 1.03, ratio, pairs);
+    }
+    // What does the same: from nothing stock itself.
+    let stock = match () {
+        () if is(Scenario::Cold) || is(Scenario::AtOnce) => Contender::Stock,
+        () => Contender::Floor,
+    };
+    let peak = |it: &Sample| it.peak.map(|it| it as f64);
+    let most = (Contender::value_variants().iter())
+        .filter(|contender| contender.is_ours())
+        .map(|contender| (*contender, of(*contender, stock, &peak)))
+        .max_by(|(_, (one, _)), (_, (other, _))| one.partial_cmp(other).unwrap_or(Ordering::Equal));
+    if let Some((ours, (ratio, pairs))) = most {
+        let what = format!("memory of Cargo ({ours}, which has most), of stock's");
+        add(&what, 1.1, ratio, pairs);
     }
     if is(Scenario::AtOnce) {
         let cpu = |case: &Case, contender| median(results, case, contender, |it| it.cpu);
@@ -145,6 +245,8 @@ fn of_case(results: &Results, case: &Case, goals: &mut Vec<Goal>) {
         // The machine is faster on one day than on another.
         let origins = [case, &there, &members].map(|it| results.origins.get(&it.to_string()));
         if origins.iter().any(|origin| *origin != origins[0]) {
+            let what = "CPU time (in one run with cold and first builds)";
+            goals.push(Goal::not_measured(format!("{title}: {what}")));
             return;
         }
         let cold = cpu(&there, Contender::Stock);
@@ -155,11 +257,10 @@ fn of_case(results: &Results, case: &Case, goals: &mut Vec<Goal>) {
             ("at once", cpu(case, Contender::Floor)),
         ] {
             let least = cold.zip(members).map(|(cold, members)| cold + members);
-            add(
-                format!("CPU time, of one build and the members {how}"),
-                1.1,
-                ratio(cpu(case, Contender::DepsDir), least),
-            );
+            let ours = cpu(case, Contender::DepsDir);
+            let ratio = ours.zip(least).map(|(ours, least)| ours / least);
+            let what = format!("CPU time, of one build and the members {how}");
+            add(&what, 1.1, ratio, None);
         }
     }
 }
@@ -176,24 +277,23 @@ fn of_plans(results: &Results, goals: &mut Vec<Goal>) {
         Some(Spread::of(plans.map(|it| it.seconds))?.median * 1e6 / size.0 as f64)
     };
     for &(graph, root) in sizes.iter().filter(|size| size.0 > 1) {
-        goals.extend(time((graph, root)).map(|measured| Goal {
-            name: format!("plan of {graph} units, root of {root}: µs a unit"),
-            limit: PLAN,
-            measured,
-        }));
+        let name = format!("plan of {graph} units, root of {root}: µs a unit");
+        goals.extend(time((graph, root)).map(|measured| Goal::of(name, PLAN, measured)));
     }
     // What one unit takes is in any plan, and not added by each.
     let small = time((SMALL, SMALL)).zip(time((1, 1)));
-    goals.extend(small.map(|(many, one)| Goal {
-        name: format!("plan of {SMALL} units: µs for each after the first"),
-        limit: PLAN,
-        measured: (many * SMALL as f64 - one) / (SMALL - 1) as f64,
+    goals.extend(small.map(|(many, one)| {
+        let measured = (many * SMALL as f64 - one) / (SMALL - 1) as f64;
+        Goal::of(
+            format!("plan of {SMALL} units: µs for each after the first"),
+            PLAN,
+            measured,
+        )
     }));
     let in_roots = sizes.iter().filter(|size| size.0 == SMALL);
     let roots = Spread::of(in_roots.filter_map(|size| time(*size)));
-    goals.extend(roots.map(|roots| Goal {
-        name: "plan, the slowest root of the fastest".to_owned(),
-        limit: 1.1,
-        measured: roots.greatest / roots.least,
+    goals.extend(roots.map(|roots| {
+        let name = "plan, the slowest root of the fastest".to_owned();
+        Goal::of(name, 1.1, roots.greatest / roots.least)
     }));
 }

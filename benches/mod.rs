@@ -124,7 +124,7 @@ pub(crate) fn run(repo: &Repo, options: &Options) -> Result<()> {
         commit,
         versions,
     });
-    print!("{}", report::tables(&results));
+    print!("{}", report::tables(&results, false));
     if options.keep {
         let all = match kept {
             Some(kept) => kept.with(results),

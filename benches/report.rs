@@ -3,12 +3,15 @@
 use std::fmt::{self, Write as _};
 
 use anyhow::{Context, Result};
+use clap::ValueEnum;
 use svg::Document;
 use svg::node::element::{Line, Rectangle, Style, Text};
 
+use super::contender::Contender;
 use super::goals;
 use super::results::{Case, PLAIN, PLANS, Pair, Provenance, Results, Sample, Spread};
 use super::scenario::Scenario;
+use super::workload::Workload;
 use crate::repo::Repo;
 use crate::shell;
 
@@ -31,8 +34,10 @@ const STYLE: &str = "text { font: 13px system-ui, sans-serif; fill: #24292f } .o
 pub(super) fn write(repo: &Repo, results: &Results) -> Result<()> {
     let mut text = "# Benchmarks\n\n".to_owned();
     text += "What `cargo xtask bench` measured, from `benches/results.json`; `cargo xtask bench --report` makes this page of it. \
-             All that is in one table was built in turns, in one run. Times are medians, with the least and the greatest; ratios are \
-             medians of those of builds that were run one after the other. Machine and versions are those of the last run.\n\n";
+             All that is in one table was built in turns, in one run. Times are medians, with the least and the greatest. Ratios in the \
+             tables are medians of those of builds of the same round; goals are about ratios of medians, and have those of rounds \
+             beside them. Bytes are sizes of files, each counted once whatever names it has, and in the project only if it is not kept \
+             elsewhere as well. Machine and versions are those of the last run.\n\n";
     writeln!(text, "{}", Origin(results))?;
     for case in results.cases() {
         if case.scenario.starts_with("first build") {
@@ -42,7 +47,7 @@ pub(super) fn write(repo: &Repo, results: &Results) -> Result<()> {
             writeln!(text, "![{case}]({file})\n")?;
         }
     }
-    text += &tables(results);
+    text += &tables(results, true);
     text += &shell::read(&repo.root().join(NOTES))?;
     shell::write_if_changed(&repo.root().join(REPORT), &text)?;
     shell::status("Wrote", REPORT);
@@ -110,9 +115,9 @@ fn first_builds(results: &Results) -> String {
     text
 }
 
-/// A table of goals, one for each case, and one of plans.
-pub(super) fn tables(results: &Results) -> String {
-    let mut text = goals::table(results);
+/// A table of goals, one for each case, and one of plans; if `is_complete` it is also said what is missing.
+pub(super) fn tables(results: &Results, is_complete: bool) -> String {
+    let mut text = goals::table(results, is_complete);
     for case in results.cases() {
         text += &format!(
             "## {} ({}): {}\n\n",
@@ -124,7 +129,16 @@ pub(super) fn tables(results: &Results) -> String {
         } else {
             "an unprivileged user"
         };
-        text += &origin(results, &case.to_string(), &format!(", built by {user}"));
+        let rounds = (results.samples.iter())
+            .filter(|it| case.has(it))
+            .map(|it| it.round)
+            .max()
+            .unwrap_or(0);
+        let how = format!(", built by {user}, {rounds} rounds");
+        text += &origin(results, &case.to_string(), &how);
+        if case.scenario == Scenario::Toolchain.to_string() {
+            text += &compilers(results, &case);
+        }
         text += &table(results, &case);
         text.push('\n');
     }
@@ -168,14 +182,65 @@ pub(super) fn tables(results: &Results) -> String {
         }
         text.push('\n');
     }
-    if !results.missing.is_empty() {
+    let mut missing = results.missing.clone();
+    if is_complete {
+        missing.extend(not_run(results));
+    }
+    if !missing.is_empty() {
         text += "## Not measured\n\n";
-        for line in &results.missing {
+        for line in missing {
             text += &format!("- {line}\n");
         }
         text.push('\n');
     }
     text
+}
+
+/// What there is no table of, and who is not in those that there are.
+fn not_run(results: &Results) -> Vec<String> {
+    let mut lines = Vec::new();
+    for workload in Workload::value_variants() {
+        for profile in ["dev", "release"] {
+            let cases = Scenario::value_variants().iter().map(|scenario| {
+                let case = Case {
+                    workload: workload.to_string(),
+                    profile: profile.to_owned(),
+                    scenario: scenario.to_string(),
+                };
+                let who = contenders(results, &case);
+                let absent = (Contender::value_variants().iter())
+                    .filter(|contender| scenario.is_for(**contender, *workload))
+                    .map(Contender::to_string)
+                    .filter(|name| !who.contains(&name.as_str()))
+                    .collect::<Vec<_>>();
+                (case.clone(), who.is_empty(), absent)
+            });
+            let (without, with): (Vec<_>, Vec<_>) = cases.partition(|(_, is_empty, _)| *is_empty);
+            for (case, _, absent) in with.iter().filter(|(.., absent)| !absent.is_empty()) {
+                lines.push(format!("{case}: without {}", absent.join("; ")));
+            }
+            let scenarios = without.iter().map(|(case, ..)| case.scenario.as_str());
+            let scenarios = scenarios.collect::<Vec<_>>().join("; ");
+            if !scenarios.is_empty() {
+                lines.push(format!("{workload} {profile}: {scenarios}"));
+            }
+        }
+    }
+    lines
+}
+
+/// Says which compilers there were.
+fn compilers(results: &Results, case: &Case) -> String {
+    let origin = results.origins.get(&case.to_string());
+    let versions = origin.into_iter().flat_map(|it| &it.versions);
+    let compilers = versions.filter(|(name, _)| name == "rustc");
+    let compilers: Vec<_> = compilers
+        .map(|(_, version)| format!("`{version}`"))
+        .collect();
+    match compilers.as_slice() {
+        [] => String::new(),
+        some => format!("From {}.\n\n", some.join(" to ")),
+    }
 }
 
 /// Says what a table is of.

@@ -5,6 +5,10 @@
 //! edited, and their list adjusted. What other registries have, mirrors of crates.io among them,
 //! may be replaced. So that the same ones are shared with builds from crates.io, the files of both
 //! are compared, as an observed input.
+//!
+//! Compared are names and contents of what `cargo vendor` would list, so neither modes nor `.gitignore` and the like. A plan
+//! digests all packages for which there is something to compare, with several threads; what it found, or the first commit of a unit
+//! of the package, is what counts for the rest of the build.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -22,7 +26,7 @@ use crate::core::{Package, SourceId, SourceKind};
 /// The file in which packages of directory sources have the checksums of their files.
 const LIST: &str = ".cargo-checksum.json";
 
-/// How many threads read files at the most: other builds do, too.
+/// How many threads digest files at the most. They have no token of a jobserver, as they are done before anything is compiled.
 const THREADS: usize = 8;
 
 /// Whether `pkg` is in a directory source.
