@@ -232,7 +232,7 @@ fn of_case(results: &Results, case: &Case, goals: &mut Vec<Goal>) {
         .map(|contender| (*contender, of(*contender, stock, &peak)))
         .max_by(|(_, (one, _)), (_, (other, _))| one.partial_cmp(other).unwrap_or(Ordering::Equal));
     if let Some((ours, (ratio, pairs))) = most {
-        let what = format!("memory of Cargo ({ours}, which has most), of stock's");
+        let what = format!("most memory of Cargo ({ours}), of stock's");
         add(&what, 1.1, ratio, pairs);
     }
     if is(Scenario::AtOnce) {
