@@ -73,9 +73,14 @@ fn write_readme(repo: &Repo, results: &Results) -> Result<()> {
 /// Times of first builds of new projects, a column for each workload.
 fn first_builds(results: &Results) -> String {
     let cases = results.cases().into_iter();
-    let cases: Vec<_> = cases
+    let mut cases: Vec<_> = cases
         .filter(|case| case.scenario == Scenario::First.to_string() && case.profile == "dev")
         .collect();
+    let place = |case: &Case| {
+        (Workload::value_variants().iter())
+            .position(|workload| workload.to_string() == case.workload)
+    };
+    cases.sort_by_key(place);
     let mut names: Vec<&str> = cases
         .iter()
         .flat_map(|case| contenders(results, case))
