@@ -183,10 +183,10 @@ fn of_case(results: &Results, case: &Case, goals: &mut Vec<Goal>) {
         add("of the floor", 1.03, ratio, pairs);
     }
     // Most of the tool is the member itself, and with the template it is what all do where there is less to take.
-    let limit = match () {
-        () if is(Scenario::First) && !is_tool => Some(1.0),
-        () if is(Scenario::OtherFileSystem) && is_large => Some(0.5),
-        () => None,
+    let limit = if is(Scenario::First) && !is_tool {
+        Some(1.0)
+    } else {
+        (is(Scenario::OtherFileSystem) && is_large).then_some(0.5)
     };
     // sccache and mbx don't compile incrementally.
     for (ours, how) in [
@@ -222,9 +222,10 @@ fn of_case(results: &Results, case: &Case, goals: &mut Vec<Goal>) {
         add("filling a deps dir, of stock", 1.03, ratio, pairs);
     }
     // What does the same: from nothing stock itself.
-    let stock = match () {
-        () if is(Scenario::Cold) || is(Scenario::AtOnce) => Contender::Stock,
-        () => Contender::Floor,
+    let stock = if is(Scenario::Cold) || is(Scenario::AtOnce) {
+        Contender::Stock
+    } else {
+        Contender::Floor
     };
     let peak = |it: &Sample| it.peak.map(|it| it as f64);
     let most = (Contender::value_variants().iter())

@@ -355,13 +355,11 @@ impl<'a> Course<'a> {
         let (files, created) = match scenario {
             Scenario::Cold => Listing::of(&camp.filler.join("target"))?.beyond(&[&before, &cache]),
             Scenario::AtOnce => {
+                // Where the floor's dependencies are from.
+                let before = Listing::of(&target)?;
                 let (mut files, mut created) = (0, 0);
                 for project in self.projects_at_once(camp) {
-                    let new = Listing::of(&project.join("target"))?.beyond(&[
-                        // Where the floor's dependencies are from.
-                        &Listing::of(&target)?,
-                        &cache,
-                    ]);
+                    let new = Listing::of(&project.join("target"))?.beyond(&[&before, &cache]);
                     files += new.0;
                     created += new.1;
                     shell::remove_dir(&project)?;
