@@ -1,11 +1,12 @@
 //! What the drop-in is to reach, in ratios of medians.
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 
 use clap::ValueEnum;
 
 use super::contender::Contender;
-use super::results::{Case, PLAIN, PLANS, Pair, Results, Sample, Spread};
+use super::results::{Case, PLAIN, PLANS, Pair, Plan, PlanSize, Results, Sample, Spread};
 use super::scenario::{AT_ONCE, Scenario};
 use super::synthetic::SMALL;
 use super::workload::Workload;
@@ -267,32 +268,34 @@ fn of_case(results: &Results, case: &Case, goals: &mut Vec<Goal>) {
 }
 
 fn of_plans(results: &Results, goals: &mut Vec<Goal>) {
-    let mut sizes: Vec<_> = results.plans.iter().map(|it| (it.graph, it.root)).collect();
-    sizes.sort_unstable();
-    sizes.dedup();
-    let time = |size: (usize, usize)| {
-        let plans = results
-            .plans
-            .iter()
-            .filter(|it| (it.graph, it.root) == size);
-        Some(Spread::of(plans.map(|it| it.seconds))?.median * 1e6 / size.0 as f64)
-    };
-    for &(graph, root) in sizes.iter().filter(|size| size.0 > 1) {
-        let name = format!("plan of {graph} units, root of {root}: µs a unit");
-        goals.extend(time((graph, root)).map(|measured| Goal::of(name, PLAN, measured)));
+    let sizes: BTreeMap<PlanSize<'_>, f64> = Plan::by_size(&results.plans)
+        .into_iter()
+        .filter_map(|(size, times)| Some((size, Spread::of(times)?.median * 1e6)))
+        .collect();
+    for ((workload, graph, root), micros) in &sizes {
+        let name = match workload {
+            Some(workload) => format!("plan of the {workload} ({graph} units): µs a unit"),
+            None => format!("plan of {graph} units, root of {root}: µs a unit"),
+        };
+        if *graph > 1 {
+            goals.push(Goal::of(name, PLAN, micros / *graph as f64));
+        }
     }
     // What one unit takes is in any plan, and not added by each.
-    let small = time((SMALL, SMALL)).zip(time((1, 1)));
+    let generated = |graph: usize, root: usize| sizes.get(&(None, graph, root)).copied();
+    let small = generated(SMALL, SMALL).zip(generated(1, 1));
     goals.extend(small.map(|(many, one)| {
-        let measured = (many * SMALL as f64 - one) / (SMALL - 1) as f64;
+        let measured = (many - one) / (SMALL - 1) as f64;
         Goal::of(
             format!("plan of {SMALL} units: µs for each after the first"),
             PLAN,
             measured,
         )
     }));
-    let in_roots = sizes.iter().filter(|size| size.0 == SMALL);
-    let roots = Spread::of(in_roots.filter_map(|size| time(*size)));
+    let in_roots = (sizes.iter())
+        .filter(|((workload, graph, _), _)| workload.is_none() && *graph == SMALL)
+        .map(|(_, micros)| *micros);
+    let roots = Spread::of(in_roots);
     goals.extend(roots.map(|roots| {
         let name = "plan, the slowest root of the fastest".to_owned();
         Goal::of(name, 1.1, roots.greatest / roots.least)

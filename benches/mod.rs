@@ -7,7 +7,7 @@
 //! |---|---|
 //! | [`contender`] | who is compared, and how each is set up |
 //! | [`workload`], [`scenario`] | what is built, and in which situation |
-//! | [`synthetic`] | plans of generated graphs |
+//! | [`synthetic`] | plans of the template and of generated graphs |
 //! | [`plain`] | what the drop-in costs without our settings |
 //! | [`measure`] | what a build takes |
 //! | `front.rs` | a program: the compiler, and it counts what it compiles |
@@ -76,7 +76,7 @@ pub(crate) struct Options {
     /// Build with optimizations
     #[arg(long)]
     release: bool,
-    /// Measure plans of generated graphs, and roots of up to 100,000 units
+    /// Measure plans of the template and of generated graphs, with roots of up to 100,000 units
     #[arg(long)]
     synthetic: bool,
     /// Use this Cargo, of the commit that is checked out, instead of building the drop-in

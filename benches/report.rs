@@ -9,7 +9,7 @@ use svg::node::element::{Line, Rectangle, Style, Text};
 
 use super::contender::Contender;
 use super::goals;
-use super::results::{Case, PLAIN, PLANS, Pair, Provenance, Results, Sample, Spread};
+use super::results::{Case, PLAIN, PLANS, Pair, Plan, Provenance, Results, Sample, Spread};
 use super::scenario::Scenario;
 use super::workload::Workload;
 use crate::repo::Repo;
@@ -150,18 +150,12 @@ pub(super) fn tables(results: &Results, is_complete: bool) -> String {
     if !results.plans.is_empty() {
         text += "## Plans\n\n";
         text += &origin(results, PLANS, "");
-        text += "| units in the build | units in the root | time | for each unit |\n|---:|---:|---:|---:|\n";
-        let mut sizes: Vec<_> = results.plans.iter().map(|it| (it.graph, it.root)).collect();
-        sizes.sort_unstable();
-        sizes.dedup();
-        for (graph, root) in sizes {
-            let times = results
-                .plans
-                .iter()
-                .filter(|it| (it.graph, it.root) == (graph, root));
-            if let Some(time) = Spread::of(times.map(|it| it.seconds)) {
+        text += "| | units in the build | units in the root | time | for each unit |\n|---|---:|---:|---:|---:|\n";
+        for ((workload, graph, root), times) in Plan::by_size(&results.plans) {
+            if let Some(time) = Spread::of(times) {
                 text += &format!(
-                    "| {graph} | {root} | {} ms | {:.1} µs |\n",
+                    "| {} | {graph} | {root} | {} ms | {:.1} µs |\n",
+                    workload.unwrap_or("generated"),
                     Scaled(time, 1e3),
                     time.median * 1e6 / graph as f64
                 );

@@ -73,6 +73,9 @@ impl Pair {
 /// Planning a build of which everything is reused.
 #[derive(Clone, Deserialize, Serialize)]
 pub(crate) struct Plan {
+    /// What is built, if it was not generated.
+    #[serde(default)]
+    pub(crate) workload: Option<String>,
     /// Units in the build.
     pub(crate) graph: usize,
     /// Units in the root.
@@ -178,6 +181,21 @@ impl Spread {
         })
     }
 }
+
+impl Plan {
+    /// What was planned, with the workload, the units in the build and those in the root, and what each took, in seconds.
+    pub(crate) fn by_size(plans: &[Self]) -> BTreeMap<PlanSize<'_>, Vec<f64>> {
+        let mut sizes: BTreeMap<_, Vec<f64>> = BTreeMap::new();
+        for plan in plans {
+            let size = (plan.workload.as_deref(), plan.graph, plan.root);
+            sizes.entry(size).or_default().push(plan.seconds);
+        }
+        sizes
+    }
+}
+
+/// A workload, if it was not generated, units in the build, and units in the root.
+pub(crate) type PlanSize<'a> = (Option<&'a str>, usize, usize);
 
 impl Results {
     /// These and newer ones, which take the place of what there is of the same.

@@ -1,6 +1,6 @@
-//! What a plan costs for each unit that is reused, in graphs and roots of many sizes.
+//! What a plan costs for each unit that is reused: in the template, and in graphs and roots of many sizes.
 //!
-//! The crates are generated: they have nothing in them, depend on a few others each, and are in a git repository. What is said of
+//! The crates of graphs are generated: they have nothing in them, depend on a few others each, and are in a git repository. What is said of
 //! their sources in keys is as short as of a registry's; the files of vendored ones would be looked at. Cargo says itself how long
 //! it planned, in one line of its log. A profile, as of `CARGO_LOG_PROFILE`, would have it too, but is written by a thread that takes
 //! a core from those that plan.
@@ -15,6 +15,7 @@ use anyhow::{Context, Result, ensure};
 use super::contender::Tools;
 use super::measure;
 use super::results::Plan;
+use super::workload::Workload;
 use crate::git::Git;
 use crate::repo::Repo;
 use crate::sample;
@@ -42,7 +43,7 @@ const SAYS: (&str, &str) = ("planned in ", " µs");
 /// Measures all sizes.
 pub(crate) fn run(repo: &Repo, tools: &Tools, rounds: u32) -> Result<Vec<Plan>> {
     let dir = repo.root().join("target").join("bench").join("synthetic");
-    let mut plans = Vec::new();
+    let mut plans = of_template(repo, tools, &dir.join("template"), rounds * TURNS)?;
     for size in GRAPHS {
         let graph = Graph::create(&dir.join(format!("graph-{size}")), size, tools)?;
         let roots = if size == SMALL { &ROOTS[..] } else { &[size] };
@@ -61,12 +62,48 @@ pub(crate) fn run(repo: &Repo, tools: &Tools, rounds: u32) -> Result<Vec<Plan>> 
                 // The first one brings files into memory.
                 if round > 0 {
                     plans.push(Plan {
+                        workload: None,
                         graph: size,
                         root,
                         seconds,
                     });
                 }
             }
+        }
+    }
+    Ok(plans)
+}
+
+/// Measures plans of a project that was made of the template, with nothing else in the root than what it needs.
+fn of_template(repo: &Repo, tools: &Tools, dir: &Path, rounds: u32) -> Result<Vec<Plan>> {
+    shell::remove_dir(dir)?;
+    let (project, root) = (dir.join("project"), dir.join("root"));
+    sample::create_project(repo, &project)?;
+    let build = || {
+        let mut command = command(tools, &project);
+        command.args(["build", "--locked"]);
+        command
+    };
+    shell::status("Filling", "a root with what the template needs");
+    (build().arg("--quiet"))
+        .env("CARGO_BUILD_DEPS_TARGET_DIR", &root)
+        .run()?;
+    let units = units_in(&root)?;
+    measure::settle();
+    shell::status(
+        "Measuring",
+        format!("plans of the template's {units} units"),
+    );
+    let mut plans = Vec::new();
+    for round in 0..=rounds {
+        let seconds = time(build().env("CARGO_SEARCH_PATH", &root), units)?;
+        if round > 0 {
+            plans.push(Plan {
+                workload: Some(Workload::Template.to_string()),
+                graph: units,
+                root: units,
+                seconds,
+            });
         }
     }
     Ok(plans)
@@ -118,11 +155,7 @@ impl Graph {
     }
 
     fn command(&self, tools: &Tools) -> Command {
-        let mut command = shell::command(&tools.drop_in, &self.dir.join("project"));
-        for name in sample::OURS {
-            command.env_remove(name);
-        }
-        command.env_remove("RUST_BACKTRACE");
+        let mut command = command(tools, &self.dir.join("project"));
         // Not the user's, for what Cargo fetches.
         command.env("CARGO_HOME", self.dir.join("home"));
         command
@@ -168,24 +201,44 @@ impl Graph {
     /// How long Cargo plans, in seconds.
     fn plan(&self, tools: &Tools, root: usize) -> Result<f64> {
         let mut command = self.check(tools);
-        command
-            .env("CARGO_SEARCH_PATH", self.root(root))
-            .env("CARGO_LOG", LOG);
-        let output = command.output().context("could not execute the drop-in")?;
-        let said = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "Cargo failed\n{said}");
-        // A plan that finds nothing, or less than all, says nothing.
-        let units = if self.size == 1 { "unit" } else { "units" };
-        let reused = format!(" {} {units} reused", self.size);
-        ensure!(said.contains(&reused), "expected `{reused}`\n{said}");
-        let number = said.lines().find_map(|line| {
-            let (_, number) = line.split_once(SAYS.0)?;
-            number.split_once(SAYS.1)?.0.parse::<f64>().ok()
-        });
-        let micros =
-            number.with_context(|| format!("Cargo didn't say how long it planned\n{said}"))?;
-        Ok(micros / 1e6)
+        command.env("CARGO_SEARCH_PATH", self.root(root));
+        time(&mut command, self.size)
     }
+}
+
+/// The drop-in in `project`, with none of our settings.
+fn command(tools: &Tools, project: &Path) -> Command {
+    let mut command = shell::command(&tools.drop_in, project);
+    for name in sample::OURS {
+        command.env_remove(name);
+    }
+    command.env_remove("RUST_BACKTRACE");
+    command
+}
+
+/// How long Cargo plans, in seconds, when `command` reuses `units` units.
+fn time(command: &mut Command, units: usize) -> Result<f64> {
+    command.env("CARGO_LOG", LOG);
+    let output = command.output().context("could not execute the drop-in")?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "Cargo failed\n{said}");
+    // A plan that finds nothing, or less than all, says nothing.
+    let noun = if units == 1 { "unit" } else { "units" };
+    let reused = format!(" {units} {noun} reused");
+    ensure!(said.contains(&reused), "expected `{reused}`\n{said}");
+    let number = said.lines().find_map(|line| {
+        let (_, number) = line.split_once(SAYS.0)?;
+        number.split_once(SAYS.1)?.0.parse::<f64>().ok()
+    });
+    let micros = number.with_context(|| format!("Cargo didn't say how long it planned\n{said}"))?;
+    Ok(micros / 1e6)
+}
+
+/// How many units there are in `root`.
+fn units_in(root: &Path) -> Result<usize> {
+    let files = shell::files_below(&root.join("units"))?;
+    let is_record = |file: &&PathBuf| file.file_name().is_some_and(|name| name == "unit.json");
+    Ok(files.iter().filter(is_record).count())
 }
 
 /// Name of a generated crate.

@@ -1455,6 +1455,56 @@ fn package_that_was_replaced_at_another_address() {
     });
 }
 
+/// While a package of a mirror waited for a dependency, or for its compiler, its files became others. It was recorded with the
+/// digest of those that it had when its build script was compiled, so that whoever has these was given what came of the others.
+#[track_caller]
+fn assert_changed_package_is_not_kept(halts_before: &str) {
+    let index = registry::init().index_url().to_string();
+    let lib = |value| format!("pub const VALUE: u32 = {value} + slow::ZERO;");
+    package("slow")
+        .file("src/lib.rs", "pub const ZERO: u32 = 0;")
+        .publish();
+    scripted("leaf", "", &lib(1)).dep("slow", "1.0").publish();
+    let main = r#"fn main() { println!("{}", leaf::VALUE); }"#;
+    let deps = dir("deps");
+    let build = |app: &Project| {
+        let config = format!("[source.crates-io]\nregistry = '{index}'\n");
+        app.change_file(".cargo/config.toml", &config);
+        let home = app.root().join("home");
+        app.cargo("build -j2")
+            .env("CARGO_HOME", home)
+            .deps_dir(&deps)
+    };
+    let [one, two] = ["one", "two"].map(|name| app(name, "leaf = '1.0'", main));
+    let halt = Halt::before(halts_before);
+    let running = build(&one).halts(&halt).spawn();
+    running.wait_for_script("leaf");
+    halt.wait();
+    let sources = walk(&one.root().join("home").join("registry").join("src"));
+    let mut sources = sources.into_iter();
+    let source = sources.find(|file| file.ends_with("leaf-1.0.0/src/lib.rs"));
+    fs::write(source.unwrap(), lib(2)).unwrap();
+    halt.end();
+    let report = running.finish();
+    assert_eq!(one.says(), "2", "{report}");
+    let warning = "failed to keep `leaf v1.0.0`";
+    assert!(report.stderr.contains(warning), "{report}");
+    assert!(report.stderr.contains("was changed while"), "{report}");
+    let report = build(&two).run();
+    assert_eq!(two.says(), "1", "{report}");
+    build(&two).run().assert_nothing_compiled();
+}
+
+#[cargo_test]
+fn package_that_changed_before_it_was_compiled() {
+    assert_changed_package_is_not_kept("slow");
+}
+
+#[cargo_test]
+fn package_that_changed_while_it_was_compiled() {
+    assert_changed_package_is_not_kept("leaf");
+}
+
 /// In a registry of files that stands for crates.io.
 #[track_caller]
 fn assert_replaced_local_package_is_another(

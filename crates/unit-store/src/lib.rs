@@ -57,7 +57,7 @@ pub use digest::{Digest, ParseDigestError};
 pub use explain::{Difference, Keys};
 pub use key::{Key, KeyBuilder};
 pub use lock::KeyLock;
-pub use lookup::{Found, Lookup};
+pub use lookup::{Crew, Found, Lookup};
 pub use metadata::{is_whole, was_compiled_against};
 pub use observe::{FileDigests, World};
 pub use parts::{Piece, any_piece};

@@ -23,21 +23,28 @@ const PATIENCE: Duration = Duration::from_millis(1);
 /// A unit that is looked for, and its number.
 type Wanted = (usize, String, Key);
 
+/// Threads that wait for a [`Lookup`].
+///
+/// Linux may leave a new thread on the core of whoever made it, beside an idle one, for as long as a plan takes; one that sleeps
+/// is woken on the idle one. So they are to be started some milliseconds before they have something to do.
+#[derive(Debug)]
+pub struct Crew {
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<Vec<(usize, Found)>>>,
+}
+
 /// A search for many units, which goes on in other threads while there are more to be asked for.
 #[derive(Debug)]
 pub struct Lookup {
-    shared: Arc<Shared>,
-    threads: Vec<JoinHandle<Vec<(usize, Found)>>>,
+    crew: Crew,
     /// Those that were not handed on yet.
     batch: Vec<Wanted>,
     /// How many were asked for.
     count: usize,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Shared {
-    /// Each with the directory below which there may be symbolic links.
-    roots: Vec<(Root, PathBuf)>,
     queue: Mutex<Queue>,
     /// Says that there are more, or that there won't be.
     changed: Condvar,
@@ -45,7 +52,11 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct Queue {
+    /// Where to look, each with the directory below which there may be symbolic links. `None` as long as there is no lookup.
+    roots: Option<Arc<[(Root, PathBuf)]>>,
     wanted: VecDeque<Wanted>,
+    /// How many threads there are to be, beside the one that asks.
+    threads: usize,
     is_complete: bool,
 }
 
@@ -58,36 +69,46 @@ pub struct Found {
     pub first: First,
 }
 
-impl Lookup {
-    /// Starts to look in `roots`, with up to `jobs` threads, of which the caller's is one.
-    pub fn start(roots: Vec<Root>, jobs: usize) -> Lookup {
-        // The caller has something to do.
-        Lookup::with_threads(roots, jobs.clamp(1, THREADS) - 1)
+impl Crew {
+    /// Starts threads for up to `jobs` jobs, of which the caller's thread does one.
+    pub fn start(jobs: usize) -> Crew {
+        Crew::with_threads(jobs.clamp(1, THREADS) - 1)
     }
 
-    fn with_threads(roots: Vec<Root>, count: usize) -> Lookup {
+    fn with_threads(count: usize) -> Crew {
+        let shared = Arc::new(Shared::default());
+        let start = |number| {
+            let shared = Arc::clone(&shared);
+            // Where there can't be more threads, `finish` does it.
+            (thread::Builder::new().spawn(move || shared.work(Some(number)))).ok()
+        };
+        Crew {
+            threads: (0..count).filter_map(start).collect(),
+            shared,
+        }
+    }
+
+    /// Starts to look in `roots`, with up to `jobs` threads, of which the caller's is one.
+    pub fn look_in(self, roots: Vec<Root>, jobs: usize) -> Lookup {
         let roots = roots.into_iter().map(|root| {
             let top = root.top();
             (root, top)
         });
-        let shared = Arc::new(Shared {
-            roots: roots.collect(),
-            queue: Mutex::default(),
-            changed: Condvar::new(),
-        });
-        let start = |_| {
-            let shared = Arc::clone(&shared);
-            // Where there can't be more threads, `finish` does it.
-            (thread::Builder::new().spawn(move || shared.work())).ok()
-        };
+        let mut queue = self.shared.lock();
+        queue.roots = Some(roots.collect());
+        // The caller has something to do.
+        queue.threads = jobs.saturating_sub(1);
+        drop(queue);
+        self.shared.changed.notify_all();
         Lookup {
-            threads: (0..count).filter_map(start).collect(),
-            shared,
+            crew: self,
             batch: Vec::new(),
             count: 0,
         }
     }
+}
 
+impl Lookup {
     /// Asks for one more unit: the one with this name and key.
     pub fn want(&mut self, name: String, key: Key) {
         self.batch.push((self.count, name, key));
@@ -102,8 +123,8 @@ impl Lookup {
     pub fn finish(mut self) -> Vec<Option<Found>> {
         self.hand_on(true);
         let mut all = vec![None; self.count];
-        let mut found = self.shared.work();
-        for thread in mem::take(&mut self.threads) {
+        let mut found = self.crew.shared.work(None);
+        for thread in mem::take(&mut self.crew.threads) {
             match thread.join() {
                 Ok(more) => found.extend(more),
                 Err(payload) => panic::resume_unwind(payload),
@@ -116,25 +137,30 @@ impl Lookup {
     }
 
     fn hand_on(&mut self, is_complete: bool) {
-        let mut queue = self.shared.lock();
+        let shared = &self.crew.shared;
+        let mut queue = shared.lock();
         queue.wanted.extend(self.batch.drain(..));
         queue.is_complete |= is_complete;
         drop(queue);
         match is_complete {
-            true => self.shared.changed.notify_all(),
-            false => self.shared.changed.notify_one(),
+            true => shared.changed.notify_all(),
+            false => shared.changed.notify_one(),
         }
     }
 }
 
 /// If it is of no interest any more what there is, threads end.
-impl Drop for Lookup {
+impl Drop for Crew {
     fn drop(&mut self) {
         let mut queue = self.shared.lock();
         queue.wanted.clear();
         queue.is_complete = true;
         drop(queue);
         self.shared.changed.notify_all();
+        for thread in self.threads.drain(..) {
+            // If it panicked, nobody has asked for what it found.
+            let _ = thread.join();
+        }
     }
 }
 
@@ -144,13 +170,26 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Looks for what is wanted until there will be no more.
-    fn work(&self) -> Vec<(usize, Found)> {
+    /// Looks for what is wanted until there will be no more, as the thread of this number of a crew.
+    fn work(&self, number: Option<usize>) -> Vec<(usize, Found)> {
         let mut found = Vec::new();
+        let Some(roots) = self.roots(number) else {
+            return found;
+        };
         while let Some((number, name, key)) = self.next() {
-            found.extend(self.first(&name, key).map(|it| (number, it)));
+            found.extend(first(&roots, &name, key).map(|it| (number, it)));
         }
         found
+    }
+
+    /// Where to look, once that is known. `None` if this thread is not to.
+    fn roots(&self, number: Option<usize>) -> Option<Arc<[(Root, PathBuf)]>> {
+        let mut queue = self.lock();
+        while queue.roots.is_none() && !queue.is_complete {
+            queue = (self.changed.wait(queue)).unwrap_or_else(PoisonError::into_inner);
+        }
+        let is_wanted = number.is_none_or(|number| number < queue.threads);
+        queue.roots.clone().filter(|_| is_wanted)
     }
 
     fn next(&self) -> Option<Wanted> {
@@ -172,14 +211,16 @@ impl Shared {
             }
         }
     }
+}
 
-    fn first(&self, name: &str, key: Key) -> Option<Found> {
-        let firsts = (self.roots.iter()).map(|(root, top)| root.first_below(top, name, key));
-        let mut found = firsts
-            .enumerate()
-            .map(|(root, first)| Found { root, first });
-        found.find(|found| !matches!(found.first, First::Nothing))
-    }
+fn first(roots: &[(Root, PathBuf)], name: &str, key: Key) -> Option<Found> {
+    let firsts = roots
+        .iter()
+        .map(|(root, top)| root.first_below(top, name, key));
+    let mut found = firsts
+        .enumerate()
+        .map(|(root, first)| Found { root, first });
+    found.find(|found| !matches!(found.first, First::Nothing))
 }
 
 #[cfg(test)]
@@ -218,10 +259,11 @@ mod tests {
             expected.push([None, Some(0), Some(1), Some(0)][number % 4]);
             units.push((name, key));
         }
-        for threads in [0, 1, 2, 50] {
+        for (threads, jobs) in [(0, 1), (1, 2), (2, 3), (50, 51), (2, 1), (3, 2), (1, 8)] {
             // Whole batches, and some more.
             for count in [0, 1, BATCH, 100] {
-                let mut lookup = Lookup::with_threads(vec![a.clone(), b.clone()], threads);
+                let crew = Crew::with_threads(threads);
+                let mut lookup = crew.look_in(vec![a.clone(), b.clone()], jobs);
                 for (name, key) in &units[..count] {
                     lookup.want(name.clone(), *key);
                 }
@@ -241,14 +283,15 @@ mod tests {
     fn threads_end_if_nobody_waits_for_them() {
         let dir = tempfile::tempdir().expect("temp dir");
         let root = Root::create(dir.path(), "test").expect("a root");
-        let mut lookup = Lookup::with_threads(vec![root], 2);
+        let idle = Crew::with_threads(2);
+        let mut lookup = Crew::with_threads(2).look_in(vec![root], 3);
         for number in 0..1000 {
             lookup.want(format!("p-1.0.{number}"), KeyBuilder::new().key());
         }
-        let threads = mem::take(&mut lookup.threads);
-        drop(lookup);
-        for thread in threads {
-            thread.join().expect("no panic");
+        for crew in [idle, lookup.crew] {
+            let shared = Arc::downgrade(&crew.shared);
+            drop(crew);
+            assert!(shared.upgrade().is_none());
         }
     }
 }

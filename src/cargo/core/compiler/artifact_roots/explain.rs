@@ -516,7 +516,10 @@ fn why_not_this(
     let world = World {
         var: &var,
         pristine: inner.entries[unit].is_pristine,
-        sources: &|| (inner.source_digests).get(unit.pkg.root(), inner.entries[unit].is_vendored),
+        sources: &|| {
+            let is_vendored = inner.entries[unit].is_vendored;
+            (inner.source_digests.get(unit.pkg.root(), is_vendored)).digest
+        },
     };
     let mut files = Default::default();
     let built = match &inner.entries[unit].state {

@@ -25,7 +25,7 @@ use unit_store::{
     without_path,
 };
 
-use super::sources::{SourceDigests, are_compared, is_pristine, is_vendored};
+use super::sources::{SourceDigest, SourceDigests, are_compared, is_pristine, is_vendored};
 use super::{Inner, Places, Source};
 use crate::core::Package;
 use crate::core::compiler::fingerprint::parse_rustc_dep_info;
@@ -289,18 +289,26 @@ impl Observer {
         digest_of_declared(output, &self.pkg_root, &settled)
     }
 
-    /// The package's own files.
+    /// The package's own files. Fails if they may not be what the unit was built from.
     fn sources(&self) -> CargoResult<Vec<Observed>> {
         let Some(pristine) = self.sources else {
             return Ok(Vec::new());
         };
-        let digest = self.source_digests.get(&self.pkg_root, self.is_vendored);
-        let digest = digest.with_context(|| {
+        let known = self.source_digests.get(&self.pkg_root, self.is_vendored);
+        let digest = known.digest.with_context(|| {
             format!(
                 "failed to read the package in `{}`",
                 self.pkg_root.display()
             )
         })?;
+        if was_changed_since(&self.pkg_root, known.time.min(self.started)) {
+            // The package's script may have had a file there for a while.
+            let now = SourceDigest::of(&self.pkg_root, self.is_vendored);
+            if now.digest != known.digest || self.has_written_to_package() {
+                let dir = self.pkg_root.display();
+                bail!("the package in `{dir}` was changed while it was built");
+            }
+        }
         Ok(vec![Observed::Sources { digest, pristine }])
     }
 

@@ -5,13 +5,14 @@ use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::Instant;
 
 use cargo_util::paths;
 use itertools::Itertools as _;
 use rustc_hash::FxHashSet;
-use unit_store::{Dependency, Digest, First, Found, Key, Lookup, Node, Offer, Root, World};
+use unit_store::{Crew, Dependency, Digest, First, Found, Key, Lookup, Node, Offer, Root, World};
 
 use super::start::note_loader_path;
 use super::{
@@ -27,6 +28,16 @@ use crate::util::flock::is_on_nfs_mount;
 
 /// With `CARGO_LOG` set to `debug` for this target, Cargo says how long it planned.
 const PLAN_TARGET: &str = "cargo::artifact_roots::plan";
+
+/// Threads for the plan that is to come.
+static CREW: Mutex<Option<Crew>> = Mutex::new(None);
+
+/// Starts threads for a plan, early enough for them to be there when it begins.
+pub(super) fn get_ready() {
+    let cores = thread::available_parallelism().map_or(1, Into::into);
+    let mut crew = CREW.lock().unwrap();
+    crew.get_or_insert_with(|| Crew::start(cores));
+}
 
 /// Whether this process is a part of the run of a build script, as far as can be told: Cargo sets these
 /// for it, and not all of them for other programs.
@@ -82,7 +93,11 @@ pub(in crate::core::compiler) fn plan(build_runner: &mut BuildRunner<'_, '_>) ->
         .collect();
     // It goes on while keys are made. In a target directory, all candidates have to be of it.
     let jobs = usize::try_from(build_runner.bcx.jobs()).unwrap_or(usize::MAX);
-    let mut lookup = inner.roots().map(|roots| Lookup::start(roots, jobs));
+    let crew = CREW.lock().unwrap().take();
+    let mut lookup = (inner.roots()).map(|roots| {
+        let crew = crew.unwrap_or_else(|| Crew::start(jobs));
+        crew.look_in(roots, jobs)
+    });
     for unit in &order {
         if let Some(why) = why_not_shareable(build_runner, unit) {
             inner.apart.insert(unit.clone(), Apart::Own(why));
@@ -393,7 +408,7 @@ impl Inner {
         let world = World {
             var: &var,
             pristine: is_pristine,
-            sources: &|| self.source_digests.get(unit.pkg.root(), is_vendored),
+            sources: &|| (self.source_digests.get(unit.pkg.root(), is_vendored)).digest,
         };
         let mut found = Vec::new();
         for (number, source) in self.sources.iter().enumerate() {

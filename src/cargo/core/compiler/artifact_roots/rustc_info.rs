@@ -17,7 +17,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use unit_store::{Key, KeyBuilder, Root};
 
-use super::settings;
+use super::{plan, settings};
 use crate::GlobalContext;
 use crate::core::Workspace;
 use crate::util::try_canonicalize;
@@ -91,6 +91,8 @@ impl RustcInfo {
         if !settings::is_present(ws.gctx()) {
             return RustcInfo::default();
         }
+        // Whoever asks what rustc is will plan a build.
+        plan::get_ready();
         if !own.exists() {
             WAS_MISSING.store(true, Ordering::Relaxed);
         } else if !WAS_MISSING.load(Ordering::Relaxed) {

@@ -8,7 +8,7 @@
 //!
 //! Compared are names and contents of what `cargo vendor` would list, so neither modes nor `.gitignore` and the like. A plan
 //! digests all packages for which there is something to compare, with several threads; what it found, or the first commit of a unit
-//! of the package, is what counts for the rest of the build.
+//! of the package, is what counts for the rest of the build. Units of a package whose files have changed since are not committed.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use cargo_util::Sha256;
+use filetime::FileTime;
 use unit_store::Digest;
 
 use super::key::optional;
@@ -97,23 +98,41 @@ pub(super) fn is_pristine(build_runner: &BuildRunner<'_, '_>, pkg: &Package) -> 
 
 /// Digests of sources that were asked for, so that each is made once.
 #[derive(Default)]
-pub(super) struct SourceDigests(Mutex<HashMap<PathBuf, Option<Digest>>>);
+pub(super) struct SourceDigests(Mutex<HashMap<PathBuf, SourceDigest>>);
 
-impl SourceDigests {
-    /// Digest of names and checksums of the package's files in `root`, `None` if they can't be read.
-    ///
-    /// Those of a package that is in a directory source are what it lists, which Cargo checks before it compiles one. Any
-    /// other package may bring a file of that name.
-    pub fn get(&self, root: &Path, is_vendored: bool) -> Option<Digest> {
-        if let Some(digest) = self.0.lock().unwrap().get(root) {
-            return *digest;
-        }
+/// What the files of a package were at some time.
+#[derive(Clone, Copy)]
+pub(super) struct SourceDigest {
+    /// `None` if they can't be read.
+    pub digest: Option<Digest>,
+    /// When they began to be read.
+    pub time: FileTime,
+}
+
+impl SourceDigest {
+    /// Reads the files in `root`.
+    pub fn of(root: &Path, is_vendored: bool) -> SourceDigest {
+        let time = FileTime::now();
         let files = (is_vendored.then(|| listed(root)).flatten()).or_else(|| checksums(root));
         let digest = files.map(|files| {
             Digest::of_parts(files.iter().flat_map(|(name, checksum)| [name, checksum]))
         });
-        self.0.lock().unwrap().insert(root.to_owned(), digest);
-        digest
+        SourceDigest { digest, time }
+    }
+}
+
+impl SourceDigests {
+    /// Digest of names and checksums of the package's files in `root`.
+    ///
+    /// Those of a package that is in a directory source are what it lists, which Cargo checks before it compiles one. Any
+    /// other package may bring a file of that name.
+    pub fn get(&self, root: &Path, is_vendored: bool) -> SourceDigest {
+        if let Some(known) = self.0.lock().unwrap().get(root) {
+            return *known;
+        }
+        let new = SourceDigest::of(root, is_vendored);
+        self.0.lock().unwrap().insert(root.to_owned(), new);
+        new
     }
 
     /// Makes those of all of `packages`, with up to `jobs` threads, of which the caller's is one.
