@@ -71,11 +71,13 @@ pub(super) fn table(results: &Results, is_complete: bool) -> String {
             )
         }));
     }
-    for (name, is_empty) in [
+    let has_template = results.plans.iter().any(|plan| plan.workload.is_some());
+    for (name, is_missing) in [
         (PLANS, results.plans.is_empty()),
+        ("plan of the template", !has_template),
         (PLAIN, results.plain.is_empty()),
     ] {
-        goals.extend(is_empty.then(|| Goal::not_measured(name.to_owned())));
+        goals.extend(is_missing.then(|| Goal::not_measured(name.to_owned())));
     }
     if !is_complete {
         goals.retain(|goal| goal.measured.is_some());
@@ -295,7 +297,8 @@ fn of_plans(results: &Results, goals: &mut Vec<Goal>) {
     let in_roots = (sizes.iter())
         .filter(|((workload, graph, _), _)| workload.is_none() && *graph == SMALL)
         .map(|(_, micros)| *micros);
-    let roots = Spread::of(in_roots);
+    let in_roots = Vec::from_iter(in_roots);
+    let roots = Spread::of(in_roots.iter().copied()).filter(|_| in_roots.len() > 1);
     goals.extend(roots.map(|roots| {
         let name = "plan, the slowest root of the fastest".to_owned();
         Goal::of(name, 1.1, roots.greatest / roots.least)

@@ -3,17 +3,18 @@
 use std::fs::{self, Permissions};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use cargo_test_support::{Project, paths, prelude::*, project, registry, retry};
+use serde_json::{Value, json};
 
 use crate::utils::cargo::{Cargo, Halt, OVER_A_ROOT};
 use crate::utils::faulty_fs::{Fault, faulty_fs};
 use crate::utils::packages::{
-    CHAIN, CHAIN_MAIN, LOG_RUN, NATIVE_MAIN, package, publish_chain, publish_native_chain,
-    publish_script, published, scripted, static_library, vendor,
+    CHAIN, CHAIN_MAIN, LOG_RUN, NATIVE_MAIN, change_vendored, package, publish_chain,
+    publish_native_chain, publish_script, published, scripted, static_library, vendor,
 };
 use crate::utils::report::Report;
 use crate::utils::tree::{assert_same_tree, cp, packages_in, tree, units_of, walk};
@@ -1455,54 +1456,170 @@ fn package_that_was_replaced_at_another_address() {
     });
 }
 
-/// While a package of a mirror waited for a dependency, or for its compiler, its files became others. It was recorded with the
-/// digest of those that it had when its build script was compiled, so that whoever has these was given what came of the others.
-#[track_caller]
-fn assert_changed_package_is_not_kept(halts_before: &str) {
-    let index = registry::init().index_url().to_string();
-    let lib = |value| format!("pub const VALUE: u32 = {value} + slow::ZERO;");
+/// The library of a `leaf` of this value.
+fn leaf_lib(value: u32) -> String {
+    format!("pub const VALUE: u32 = {value} + slow::ZERO;")
+}
+
+/// Publishes `leaf`, which has a build script that does as `script` says.
+fn publish_leaf_with(script: &str) {
+    publish_leaf(scripted("leaf", script, &leaf_lib(1)));
+}
+
+fn publish_leaf(mut leaf: registry::Package) {
     package("slow")
         .file("src/lib.rs", "pub const ZERO: u32 = 0;")
         .publish();
-    scripted("leaf", "", &lib(1)).dep("slow", "1.0").publish();
+    leaf.dep("slow", "1.0").publish();
+}
+
+/// A program that says the value of `leaf`, with this configuration and a home of its own.
+fn user_of_leaf(name: &str, config: &str) -> Project {
     let main = r#"fn main() { println!("{}", leaf::VALUE); }"#;
-    let deps = dir("deps");
-    let build = |app: &Project| {
-        let config = format!("[source.crates-io]\nregistry = '{index}'\n");
-        app.change_file(".cargo/config.toml", &config);
-        let home = app.root().join("home");
-        app.cargo("build -j2")
-            .env("CARGO_HOME", home)
-            .deps_dir(&deps)
-    };
-    let [one, two] = ["one", "two"].map(|name| app(name, "leaf = '1.0'", main));
+    let app = app(name, "leaf = '1.0'", main);
+    app.change_file(".cargo/config.toml", config);
+    app
+}
+
+fn build_with_own_home(app: &Project, deps: &Path) -> Cargo {
+    let home = app.root().join("home");
+    // As one of them is halted.
+    let build = app.cargo("build -j2");
+    build.env("CARGO_HOME", home).deps_dir(deps)
+}
+
+fn mirror() -> String {
+    let index = registry::init().index_url().to_string();
+    format!("[source.crates-io]\nregistry = '{index}'\n")
+}
+
+/// The directory of `leaf` below `dir`.
+fn dir_of_leaf(dir: &Path) -> PathBuf {
+    let is_leaf = |dir: &PathBuf| dir.ends_with("leaf") || dir.ends_with("leaf-1.0.0");
+    let found = walk(dir)
+        .into_iter()
+        .find(|dir| is_leaf(dir) && dir.is_dir());
+    found.unwrap()
+}
+
+/// Builds with `leaf` in `sources`, and has it `change` when its build script was run and `halts_before` is about to be compiled.
+#[track_caller]
+fn build_while_leaf_changes(
+    app: &Project,
+    deps: &Path,
+    sources: &str,
+    halts_before: &str,
+    change: fn(&Path),
+) -> Report {
     let halt = Halt::before(halts_before);
-    let running = build(&one).halts(&halt).spawn();
+    let running = build_with_own_home(app, deps).halts(&halt).spawn();
     running.wait_for_script("leaf");
     halt.wait();
-    let sources = walk(&one.root().join("home").join("registry").join("src"));
-    let mut sources = sources.into_iter();
-    let source = sources.find(|file| file.ends_with("leaf-1.0.0/src/lib.rs"));
-    fs::write(source.unwrap(), lib(2)).unwrap();
+    change(&dir_of_leaf(&app.root().join(sources)));
     halt.end();
-    let report = running.finish();
+    running.finish()
+}
+
+/// Files of a package of a mirror became others while it waited for a dependency, or for its compiler. It was recorded with the
+/// digest of those that it had when its build script was compiled, so that whoever has these was given what came of the others.
+#[track_caller]
+fn assert_changed_package_is_not_taken(halts_before: &str, is_kept: bool, change: fn(&Path)) {
+    let config = mirror();
+    publish_leaf_with("");
+    let deps = dir("deps");
+    let [one, two] = ["one", "two"].map(|name| user_of_leaf(name, &config));
+    let report = build_while_leaf_changes(&one, &deps, "home", halts_before, change);
     assert_eq!(one.says(), "2", "{report}");
-    let warning = "failed to keep `leaf v1.0.0`";
-    assert!(report.stderr.contains(warning), "{report}");
-    assert!(report.stderr.contains("was changed while"), "{report}");
-    let report = build(&two).run();
+    let is_told = report.stderr.contains("failed to keep `leaf v1.0.0`")
+        && report.stderr.contains("was changed while it was built");
+    assert_eq!(is_told, !is_kept, "{report}");
+    let report = build_with_own_home(&two, &deps).run();
     assert_eq!(two.says(), "1", "{report}");
-    build(&two).run().assert_nothing_compiled();
+    let again = build_with_own_home(&two, &deps).run();
+    again.assert_nothing_compiled();
 }
 
 #[cargo_test]
 fn package_that_changed_before_it_was_compiled() {
-    assert_changed_package_is_not_kept("slow");
+    // What it is then is known, and is found by whoever has the same.
+    assert_changed_package_is_not_taken("slow", true, |leaf| {
+        fs::write(leaf.join("src/lib.rs"), leaf_lib(2)).unwrap();
+    });
 }
 
 #[cargo_test]
 fn package_that_changed_while_it_was_compiled() {
-    assert_changed_package_is_not_kept("leaf");
+    assert_changed_package_is_not_taken("leaf", false, |leaf| {
+        fs::write(leaf.join("src/lib.rs"), leaf_lib(2)).unwrap();
+    });
+}
+
+/// Files that came with their directory were not newer than the start.
+#[cargo_test]
+fn package_that_was_replaced_while_it_was_compiled() {
+    assert_changed_package_is_not_taken("leaf", false, |leaf| {
+        let [new, old] = ["new", "old"].map(|name| leaf.with_file_name(name));
+        cp(leaf, &new);
+        fs::write(new.join("src/lib.rs"), leaf_lib(2)).unwrap();
+        fs::rename(leaf, old).unwrap();
+        fs::rename(new, leaf).unwrap();
+    });
+}
+
+/// A vendored file was edited, and the list with it. While the package waited, a file came that was not on the list, and the unit
+/// was recorded as one whose files the key tells, which it didn't.
+#[cargo_test]
+fn vendored_package_with_a_new_file_while_it_waited() {
+    let mut leaf = package("leaf");
+    leaf.file("src/lib.rs", &leaf_lib(1));
+    publish_leaf(leaf);
+    let deps = dir("deps");
+    let [one, two] = ["one", "two"].map(|name| user_of_leaf(name, ""));
+    vendor(&one);
+    change_vendored(&one, "leaf", &leaf_lib(2));
+    let halt = Halt::before("slow");
+    let running = build_with_own_home(&one, &deps).halts(&halt).spawn();
+    halt.wait();
+    one.change_file("vendor/leaf/src/.lib.rs.swp", "");
+    halt.end();
+    let report = running.finish();
+    assert_eq!(one.says(), "2", "{report}");
+    let report = two.cargo("build").deps_dir(&deps).run();
+    assert_eq!(two.says(), "1", "{report}");
+}
+
+/// Where a list leaves files out, as one of a distribution does, the key has a digest of them all. They became others while the
+/// package waited, and the unit was taken by whoever had the first ones.
+#[cargo_test]
+fn vendored_package_that_changed_while_it_waited() {
+    publish_leaf_with("");
+    let deps = dir("deps");
+    let [one, two] = ["one", "two"].map(|name| user_of_leaf(name, ""));
+    for app in [&one, &two] {
+        vendor(app);
+        let list = app.root().join("vendor/leaf/.cargo-checksum.json");
+        let mut checksums: Value = serde_json::from_slice(&fs::read(&list).unwrap()).unwrap();
+        checksums["files"] = json!({});
+        fs::write(list, checksums.to_string()).unwrap();
+    }
+    let report = build_while_leaf_changes(&one, &deps, "vendor", "slow", |leaf| {
+        fs::write(leaf.join("src/lib.rs"), leaf_lib(2)).unwrap();
+    });
+    assert_eq!(one.says(), "2", "{report}");
+    let report = two.cargo("build").deps_dir(&deps).run();
+    assert_eq!(two.says(), "1", "{report}");
+}
+
+/// A build script wrote a file to its package, which was another one for the library then: neither that nor what depends on it was
+/// kept where the package had just been unpacked.
+#[cargo_test]
+fn package_whose_script_adds_a_file() {
+    let config = mirror();
+    publish_leaf_with(r#"std::fs::write("src/generated.rs", "").unwrap();"#);
+    let app = user_of_leaf("app", &config);
+    let deps = dir("deps");
+    let report = build_with_own_home(&app, &deps).run();
+    assert!(!report.stderr.contains("warning"), "{report}");
 }
 
 /// In a registry of files that stands for crates.io.

@@ -76,20 +76,27 @@ impl Crew {
     }
 
     fn with_threads(count: usize) -> Crew {
-        let shared = Arc::new(Shared::default());
-        let start = |number| {
-            let shared = Arc::clone(&shared);
-            // Where there can't be more threads, `finish` does it.
-            (thread::Builder::new().spawn(move || shared.work(Some(number)))).ok()
+        let mut crew = Crew {
+            shared: Arc::default(),
+            threads: Vec::new(),
         };
-        Crew {
-            threads: (0..count).filter_map(start).collect(),
-            shared,
+        crew.grow(count);
+        crew
+    }
+
+    /// Starts threads until there are `count`.
+    fn grow(&mut self, count: usize) {
+        for number in self.threads.len()..count {
+            let shared = Arc::clone(&self.shared);
+            // Where there can't be more threads, `finish` does it.
+            let thread = thread::Builder::new().spawn(move || shared.work(Some(number)));
+            self.threads.extend(thread.ok());
         }
     }
 
     /// Starts to look in `roots`, with up to `jobs` threads, of which the caller's is one.
-    pub fn look_in(self, roots: Vec<Root>, jobs: usize) -> Lookup {
+    pub fn look_in(mut self, roots: Vec<Root>, jobs: usize) -> Lookup {
+        self.grow(jobs.clamp(1, THREADS) - 1);
         let roots = roots.into_iter().map(|root| {
             let top = root.top();
             (root, top)

@@ -518,7 +518,7 @@ fn why_not_this(
         pristine: inner.entries[unit].is_pristine,
         sources: &|| {
             let is_vendored = inner.entries[unit].is_vendored;
-            (inner.source_digests.get(unit.pkg.root(), is_vendored)).digest
+            (inner.source_digests).get(unit.pkg.root(), is_vendored)
         },
     };
     let mut files = Default::default();

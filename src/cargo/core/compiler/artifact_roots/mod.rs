@@ -243,6 +243,8 @@ struct Entry {
     key: Key,
     /// What the key is made of.
     fields: Arc<KeyBuilder>,
+    /// How the package's files are told from others.
+    sources: sources::Sources,
     /// Whether the package is what its checksum is of.
     is_pristine: bool,
     /// Whether the package is in a directory source.

@@ -14,7 +14,7 @@
 use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context as _, bail};
 use cargo_util::paths;
@@ -25,7 +25,7 @@ use unit_store::{
     without_path,
 };
 
-use super::sources::{SourceDigest, SourceDigests, are_compared, is_pristine, is_vendored};
+use super::sources::{Look, SourceDigests, Sources, change_time};
 use super::{Inner, Places, Source};
 use crate::core::Package;
 use crate::core::compiler::fingerprint::parse_rustc_dep_info;
@@ -94,10 +94,14 @@ fn normalize_name(name: OsString) -> OsString {
 pub(super) struct Observer {
     environment: Arc<Environment>,
     source_digests: Arc<SourceDigests>,
-    /// If the package's files are an input: whether they are what its checksum is of.
-    sources: Option<bool>,
+    /// How the package's files are told from others.
+    sources: Sources,
+    /// Whether they are what its checksum is of.
+    is_pristine: bool,
     /// Whether the package is in a directory source.
     is_vendored: bool,
+    /// What they were when the unit was started.
+    begun: Arc<OnceLock<Begun>>,
     pkg_root: PathBuf,
     /// The package's directory, and where it really is if that is elsewhere.
     pkg_roots: Vec<PathBuf>,
@@ -115,6 +119,13 @@ pub(super) struct Observer {
     started: FileTime,
 }
 
+/// The files of a package when a unit of it was started. `None` stands for what can't be read.
+struct Begun {
+    look: Option<Look>,
+    /// If it is an input.
+    digest: Option<Digest>,
+}
+
 impl Observer {
     pub fn new(build_runner: &BuildRunner<'_, '_>, unit: &Unit, places: &Places) -> Observer {
         let inner = build_runner.artifact_roots.0.as_ref();
@@ -127,13 +138,14 @@ impl Observer {
                 Some((inner.entries.get(run)?.key, inner.places(run)?.clone()))
             })
             .collect();
-        let is_vendored = is_vendored(build_runner, &unit.pkg);
+        let entry = &inner.entries[unit];
         Observer {
             environment: Arc::clone(&inner.environment),
             source_digests: Arc::clone(&inner.source_digests),
-            sources: are_compared(&unit.pkg, is_vendored)
-                .then(|| is_pristine(build_runner, &unit.pkg)),
-            is_vendored,
+            sources: entry.sources,
+            is_pristine: entry.is_pristine,
+            is_vendored: entry.is_vendored,
+            begun: Arc::default(),
             pkg_roots: and_real(&pkg_root),
             pkg_root,
             settled_variables: settled_variables(unit),
@@ -147,6 +159,22 @@ impl Observer {
             runs,
             places: places.clone(),
             started: FileTime::now(),
+        }
+    }
+
+    /// What is to be called in the unit's job, before anything is read of the package.
+    pub fn at_start(&self) -> impl FnOnce() + Send + 'static {
+        let begun = Arc::clone(&self.begun);
+        let source_digests = Arc::clone(&self.source_digests);
+        let (pkg_root, is_vendored) = (self.pkg_root.clone(), self.is_vendored);
+        let are_compared = matches!(self.sources, Sources::Compared);
+        move || {
+            begun.get_or_init(|| {
+                let look = Look::at(&pkg_root);
+                let digest = (look.filter(|_| are_compared))
+                    .and_then(|look| source_digests.of_present(&pkg_root, is_vendored, look));
+                Begun { look, digest }
+            });
         }
     }
 
@@ -227,7 +255,7 @@ impl Observer {
             let file = paths::normalize_path(&self.pkg_root.join(file));
             !self.immutable.iter().any(|dir| file.starts_with(dir)) && !file.exists()
         };
-        if output.rerun_if_changed.iter().any(is_absent) || self.has_written_to_package() {
+        if output.rerun_if_changed.iter().any(is_absent) || self.is_package_changed() {
             return Ok(None);
         }
         let mut observed = self.sources()?;
@@ -273,14 +301,11 @@ impl Observer {
         Ok(Some(observed))
     }
 
-    /// Whether files of the package were made or changed since the unit was started. That a directory
-    /// was is no matter: what was in it for a while is gone.
-    fn has_written_to_package(&self) -> bool {
-        let files = walkdir::WalkDir::new(&self.pkg_root).into_iter();
-        files
-            .filter_map(|entry| entry.ok().filter(|entry| entry.file_type().is_file()))
-            .filter_map(|entry| entry.metadata().ok())
-            .any(|meta| change_time(&meta) > self.started)
+    /// Whether files of the package were made, changed or removed since the unit was started. What was there for a while meanwhile
+    /// is no matter.
+    fn is_package_changed(&self) -> bool {
+        let look = self.begun.get().and_then(|begun| begun.look);
+        look.is_none() || Look::at(&self.pkg_root) != look
     }
 
     /// See [`digest_of_declared`].
@@ -291,24 +316,26 @@ impl Observer {
 
     /// The package's own files. Fails if they may not be what the unit was built from.
     fn sources(&self) -> CargoResult<Vec<Observed>> {
-        let Some(pristine) = self.sources else {
-            return Ok(Vec::new());
+        let dir = self.pkg_root.display();
+        let Some(Begun {
+            look: Some(look),
+            digest,
+        }) = self.begun.get()
+        else {
+            bail!("failed to read the package in `{dir}`");
         };
-        let known = self.source_digests.get(&self.pkg_root, self.is_vendored);
-        let digest = known.digest.with_context(|| {
-            format!(
-                "failed to read the package in `{}`",
-                self.pkg_root.display()
-            )
-        })?;
-        if was_changed_since(&self.pkg_root, known.time.min(self.started)) {
-            // The package's script may have had a file there for a while.
-            let now = SourceDigest::of(&self.pkg_root, self.is_vendored);
-            if now.digest != known.digest || self.has_written_to_package() {
-                let dir = self.pkg_root.display();
-                bail!("the package in `{dir}` was changed while it was built");
-            }
+        let was_changed = match self.sources {
+            Sources::InKey(in_key) => in_key != *look,
+            Sources::Settled | Sources::Compared => false,
+        };
+        if was_changed || self.is_package_changed() {
+            bail!("the package in `{dir}` was changed while it was built");
         }
+        if !matches!(self.sources, Sources::Compared) {
+            return Ok(Vec::new());
+        }
+        let digest = digest.with_context(|| format!("failed to read the package in `{dir}`"))?;
+        let pristine = self.is_pristine;
         Ok(vec![Observed::Sources { digest, pristine }])
     }
 
@@ -529,18 +556,6 @@ fn was_changed_since(path: &Path, started: FileTime) -> bool {
         .into_iter()
         .filter_map(|entry| entry.ok()?.metadata().ok())
         .any(|meta| change_time(&meta) > started)
-}
-
-/// When a file was changed in any way. Unlike the modification time it is not for users to set.
-#[cfg(unix)]
-fn change_time(meta: &std::fs::Metadata) -> FileTime {
-    use std::os::unix::fs::MetadataExt;
-    FileTime::from_unix_time(meta.ctime(), meta.ctime_nsec() as u32)
-}
-
-#[cfg(not(unix))]
-fn change_time(meta: &std::fs::Metadata) -> FileTime {
-    FileTime::from_last_modification_time(meta)
 }
 
 /// What `env!` of the variable `name` looks like in source.

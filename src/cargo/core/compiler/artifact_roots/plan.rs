@@ -87,7 +87,7 @@ pub(in crate::core::compiler) fn plan(build_runner: &mut BuildRunner<'_, '_>) ->
     let mut shareable: Vec<Unit> = Vec::new();
     let mut index = UnitMap::default();
     // Of packages.
-    let mut sources = HashMap::new();
+    let mut packages = HashMap::new();
     let overlays: Vec<PathBuf> = (build_runner.bcx.ws.local_overlays()?)
         .filter_map(|(_, registry)| registry.url().to_file_path().ok())
         .collect();
@@ -103,16 +103,16 @@ pub(in crate::core::compiler) fn plan(build_runner: &mut BuildRunner<'_, '_>) ->
             inner.apart.insert(unit.clone(), Apart::Own(why));
             continue;
         }
-        let source = (sources.entry(unit.pkg.package_id())).or_insert_with(|| {
+        let source = (packages.entry(unit.pkg.package_id())).or_insert_with(|| {
             if sources::is_overlaid(&overlays, &unit.pkg) {
                 return None;
             }
             let is_vendored = sources::is_vendored(build_runner, &unit.pkg);
-            let field = sources::key_field(&unit.pkg, is_vendored)?;
+            let (field, sources) = sources::key_field(&unit.pkg, is_vendored)?;
             let is_pristine = sources::is_pristine(build_runner, &unit.pkg);
-            Some((field, is_pristine, is_vendored))
+            Some((field, sources, is_pristine, is_vendored))
         });
-        let Some((source, is_pristine, is_vendored)) = source else {
+        let Some((source, sources, is_pristine, is_vendored)) = source else {
             let why = Apart::Own("its files may be others tomorrow");
             inner.apart.insert(unit.clone(), why);
             continue;
@@ -142,6 +142,7 @@ pub(in crate::core::compiler) fn plan(build_runner: &mut BuildRunner<'_, '_>) ->
         let entry = Entry {
             key: fields.key(),
             fields: Arc::new(fields),
+            sources: *sources,
             is_pristine: *is_pristine,
             is_vendored: *is_vendored,
             state,
@@ -408,7 +409,7 @@ impl Inner {
         let world = World {
             var: &var,
             pristine: is_pristine,
-            sources: &|| (self.source_digests.get(unit.pkg.root(), is_vendored)).digest,
+            sources: &|| self.source_digests.get(unit.pkg.root(), is_vendored),
         };
         let mut found = Vec::new();
         for (number, source) in self.sources.iter().enumerate() {

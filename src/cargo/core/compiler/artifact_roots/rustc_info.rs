@@ -91,7 +91,7 @@ impl RustcInfo {
         if !settings::is_present(ws.gctx()) {
             return RustcInfo::default();
         }
-        // Whoever asks what rustc is will plan a build.
+        // Most who ask what rustc is plan a build then.
         plan::get_ready();
         if !own.exists() {
             WAS_MISSING.store(true, Ordering::Relaxed);

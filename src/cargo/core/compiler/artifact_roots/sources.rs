@@ -7,10 +7,13 @@
 //! are compared, as an observed input.
 //!
 //! Compared are names and contents of what `cargo vendor` would list, so neither modes nor `.gitignore` and the like. A plan
-//! digests all packages for which there is something to compare, with several threads; what it found, or the first commit of a unit
-//! of the package, is what counts for the rest of the build. Units of a package whose files have changed since are not committed.
+//! digests all packages for which there is something to compare, with several threads. What is recorded with a unit is what the files
+//! were when it was started; if any of them was touched until it was finished, it is not committed. Of a git checkout it is only
+//! that which is looked at: that it was the commit's before is taken for granted, as stock does.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsStr;
+use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -53,9 +56,20 @@ pub(super) fn is_overlaid(registries: &[PathBuf], pkg: &Package) -> bool {
     (registries.iter()).any(|registry| registry.join(&archive).exists())
 }
 
-/// What is known beforehand of a package's source that can differ under one name and version, or
-/// `None` if its contents are not known to stay the same.
-pub(super) fn key_field(pkg: &Package, is_vendored: bool) -> Option<String> {
+/// How the files of a package are told from others under one name and version.
+#[derive(Clone, Copy)]
+pub(super) enum Sources {
+    /// By what Cargo says of their source.
+    Settled,
+    /// By a digest in the key, made when they looked like this.
+    InKey(Look),
+    /// By an input that is observed.
+    Compared,
+}
+
+/// What is known beforehand of a package's source that can differ under one name and version, and how its files are told apart.
+/// `None` if they are not known to stay the same.
+pub(super) fn key_field(pkg: &Package, is_vendored: bool) -> Option<(String, Sources)> {
     let source_id = pkg.package_id().source_id();
     let fixed = if source_id.is_git() {
         source_id.precise_git_fragment()
@@ -64,24 +78,29 @@ pub(super) fn key_field(pkg: &Package, is_vendored: bool) -> Option<String> {
     } else {
         return None;
     };
-    let listed = if is_vendored && !are_compared(pkg, is_vendored) {
-        Some(digest_of_vendored(pkg.root())?.to_string())
+    let (sources, listed) = if are_compared(pkg, is_vendored) {
+        (Sources::Compared, None)
+    } else if is_vendored {
+        let look = Look::at(pkg.root())?;
+        let listed = digest_of_vendored(pkg.root())?.to_string();
+        (Sources::InKey(look), Some(listed))
     } else {
-        None
+        (Sources::Settled, None)
     };
     if fixed.is_none() && listed.is_none() {
         return None;
     }
-    Some(format!(
+    let field = format!(
         "{} {} {}",
         source_id.as_url(),
         optional(fixed),
         optional(listed.as_deref())
-    ))
+    );
+    Some((field, sources))
 }
 
-/// Whether the sources of `pkg` are an input that is observed.
-pub(super) fn are_compared(pkg: &Package, is_vendored: bool) -> bool {
+/// Whether the sources of `pkg` are an input that is observed. It is asked once in a build, as files may come and go.
+fn are_compared(pkg: &Package, is_vendored: bool) -> bool {
     pkg.package_id().source_id().is_registry()
         && pkg.summary().checksum().is_some()
         && (!is_vendored || listed(pkg.root()).is_some())
@@ -96,43 +115,93 @@ pub(super) fn is_pristine(build_runner: &BuildRunner<'_, '_>, pkg: &Package) -> 
         && replaced(build_runner, pkg).is_some_and(SourceId::is_crates_io)
 }
 
-/// Digests of sources that were asked for, so that each is made once.
-#[derive(Default)]
-pub(super) struct SourceDigests(Mutex<HashMap<PathBuf, SourceDigest>>);
+/// What the files of a package look like from outside: whoever changes or replaces one, or adds or removes one, has them look
+/// otherwise, whatever the clock of the file system is.
+#[derive(Clone, Copy, Eq, PartialEq)]
+pub(super) struct Look(Digest);
 
-/// What the files of a package were at some time.
-#[derive(Clone, Copy)]
-pub(super) struct SourceDigest {
-    /// `None` if they can't be read.
-    pub digest: Option<Digest>,
-    /// When they began to be read.
-    pub time: FileTime,
-}
-
-impl SourceDigest {
-    /// Reads the files in `root`.
-    pub fn of(root: &Path, is_vendored: bool) -> SourceDigest {
-        let time = FileTime::now();
-        let files = (is_vendored.then(|| listed(root)).flatten()).or_else(|| checksums(root));
-        let digest = files.map(|files| {
-            Digest::of_parts(files.iter().flat_map(|(name, checksum)| [name, checksum]))
-        });
-        SourceDigest { digest, time }
+impl Look {
+    /// That of the package in `root`, `None` if it can't be read.
+    pub fn at(root: &Path) -> Option<Look> {
+        let mut parts = Vec::new();
+        let files = walkdir::WalkDir::new(root).min_depth(1).sort_by_file_name();
+        for entry in files {
+            let entry = entry.ok()?;
+            let path = entry.path().strip_prefix(root).ok()?;
+            if entry.file_type().is_dir() || is_left_out(path) {
+                continue;
+            }
+            parts.push(path.as_os_str().as_encoded_bytes().to_vec());
+            parts.push(stamp(&entry.metadata().ok()?));
+            if entry.path_is_symlink() {
+                let target = std::fs::metadata(entry.path());
+                parts.push(target.map_or_else(|_| Vec::new(), |meta| stamp(&meta)));
+            }
+        }
+        Some(Look(Digest::of_parts(parts)))
     }
 }
 
+/// What tells a file from what it was before. Inodes don't: some file systems have others for the same file after a while.
+fn stamp(meta: &Metadata) -> Vec<u8> {
+    let changed = change_time(meta);
+    let created = match cfg!(unix) {
+        true => None,
+        // Archives say when their files were modified.
+        false => meta.created().ok().map(FileTime::from_system_time),
+    };
+    let created = created.unwrap_or(FileTime::zero());
+    let mut stamp = meta.len().to_le_bytes().to_vec();
+    for time in [changed, created] {
+        stamp.extend(time.unix_seconds().to_le_bytes());
+        stamp.extend(time.nanoseconds().to_le_bytes());
+    }
+    stamp
+}
+
+/// When a file was changed in any way. Unlike the modification time it is not for users to set.
+#[cfg(unix)]
+pub(super) fn change_time(meta: &Metadata) -> FileTime {
+    use std::os::unix::fs::MetadataExt;
+    FileTime::from_unix_time(meta.ctime(), meta.ctime_nsec() as u32)
+}
+
+#[cfg(not(unix))]
+pub(super) fn change_time(meta: &Metadata) -> FileTime {
+    FileTime::from_last_modification_time(meta)
+}
+
+/// Digests of sources that were asked for, so that each is made once as long as they look the same.
+#[derive(Default)]
+pub(super) struct SourceDigests(Mutex<HashMap<PathBuf, Known>>);
+
+/// A digest of a package's files, `None` if they can't be read, and what they looked like before if that was asked for.
+type Known = (Option<Look>, Option<Digest>);
+
 impl SourceDigests {
-    /// Digest of names and checksums of the package's files in `root`.
+    /// Digest of names and checksums of the package's files in `root` at some time in this build, `None` if they can't be read.
     ///
     /// Those of a package that is in a directory source are what it lists, which Cargo checks before it compiles one. Any
     /// other package may bring a file of that name.
-    pub fn get(&self, root: &Path, is_vendored: bool) -> SourceDigest {
-        if let Some(known) = self.0.lock().unwrap().get(root) {
-            return *known;
+    pub fn get(&self, root: &Path, is_vendored: bool) -> Option<Digest> {
+        if let Some((_, digest)) = self.0.lock().unwrap().get(root) {
+            return *digest;
         }
-        let new = SourceDigest::of(root, is_vendored);
-        self.0.lock().unwrap().insert(root.to_owned(), new);
-        new
+        let digest = digest_of(root, is_vendored);
+        (self.0.lock().unwrap()).insert(root.to_owned(), (None, digest));
+        digest
+    }
+
+    /// The same for the files as they are now, which look like `look`.
+    pub fn of_present(&self, root: &Path, is_vendored: bool, look: Look) -> Option<Digest> {
+        if let Some((Some(known), digest)) = self.0.lock().unwrap().get(root)
+            && *known == look
+        {
+            return *digest;
+        }
+        let digest = digest_of(root, is_vendored);
+        (self.0.lock().unwrap()).insert(root.to_owned(), (Some(look), digest));
+        digest
     }
 
     /// Makes those of all of `packages`, with up to `jobs` threads, of which the caller's is one.
@@ -171,13 +240,25 @@ fn listed(root: &Path) -> Option<BTreeMap<String, String>> {
     is_complete.then_some(list.files)
 }
 
+/// Digest of names and checksums of the files of a package.
+fn digest_of(root: &Path, is_vendored: bool) -> Option<Digest> {
+    let files = (is_vendored.then(|| listed(root)).flatten()).or_else(|| checksums(root))?;
+    let parts = files.iter().flat_map(|(name, checksum)| [name, checksum]);
+    Some(Digest::of_parts(parts))
+}
+
+/// Whether the file of a package with this path is not compared: it is none of those that `cargo vendor` would list.
+fn is_left_out(path: &Path) -> bool {
+    const LEFT_OUT: &[&str] = &[".cargo-ok", ".gitattributes", ".gitignore", LIST];
+    let is_one = |name: &OsStr| LEFT_OUT.iter().any(|left_out| name == *left_out);
+    path.file_name().is_some_and(is_one) || path.iter().any(|part| part == ".git")
+}
+
 /// The files of a package that `cargo vendor` would list, with their checksums.
 fn checksums(root: &Path) -> Option<BTreeMap<String, String>> {
-    const LEFT_OUT: &[&str] = &[".cargo-ok", ".gitattributes", ".gitignore", LIST];
     let mut checksums = BTreeMap::new();
     for name in files(root)? {
-        let file_name = name.rsplit('/').next().unwrap_or(&name);
-        if LEFT_OUT.contains(&file_name) || name.split('/').any(|part| part == ".git") {
+        if is_left_out(Path::new(&name)) {
             continue;
         }
         let checksum = Sha256::new()

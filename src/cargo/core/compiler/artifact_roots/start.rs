@@ -83,7 +83,7 @@ pub(in crate::core::compiler) fn start(
 fn late_job(build_runner: &mut BuildRunner<'_, '_>, unit: &Unit) -> CargoResult<Option<Job>> {
     let roots = build_runner.artifact_roots.clone();
     let inner = roots.0.as_ref().expect("unit is late");
-    let mut commit = None;
+    let mut work = None;
     // Before the lock as well, so that nobody waits for what is not needed.
     if roots.is_pending(unit) && !reuse(build_runner, unit)? {
         let Some(lock) = lock(build_runner, unit)? else {
@@ -91,7 +91,7 @@ fn late_job(build_runner: &mut BuildRunner<'_, '_>, unit: &Unit) -> CargoResult<
         };
         // Whoever had the lock may have built what is needed here.
         if !reuse(build_runner, unit)? {
-            commit = Some(build(build_runner, unit, lock)?);
+            work = Some(build(build_runner, unit, lock)?);
         }
     }
     note_loader_path(build_runner, unit);
@@ -100,8 +100,9 @@ fn late_job(build_runner: &mut BuildRunner<'_, '_>, unit: &Unit) -> CargoResult<
     let force =
         build_runner.bcx.build_config.force_rebuild && build_runner.bcx.roots.contains(unit);
     let mut job = prepare_job(build_runner, unit, &executor, force, None)?;
-    if let Some(commit) = commit {
-        job.after(commit);
+    if let Some((start, end)) = work {
+        job.before(start);
+        job.after(end);
     }
     // As after planning: hashes that were taken before the job ran don't count.
     if let Some(fingerprint) = build_runner.fingerprints.get(unit) {
@@ -222,9 +223,13 @@ pub(in crate::core::compiler) fn is_ready(
     Ok(false)
 }
 
-/// Makes a directory for `unit` in the deps dir. Returns the work that commits the unit once it
-/// was built.
-fn build(build_runner: &BuildRunner<'_, '_>, unit: &Unit, lock: KeyLock) -> CargoResult<Work> {
+/// Makes a directory for `unit` in the deps dir. Returns the work to be done before the unit is built, and the one that commits it
+/// then.
+fn build(
+    build_runner: &BuildRunner<'_, '_>,
+    unit: &Unit,
+    lock: KeyLock,
+) -> CargoResult<(Work, Work)> {
     let roots = &build_runner.artifact_roots;
     let inner = roots.0.as_ref().expect("unit is pending");
     let dependencies =
@@ -290,6 +295,7 @@ fn build(build_runner: &BuildRunner<'_, '_>, unit: &Unit, lock: KeyLock) -> Carg
         digest: Arc::clone(&digest),
         places: places.clone(),
     };
+    let at_start = commit.observer.at_start();
     log_unit("built", unit, &places);
     let mut inner = inner.borrow_mut();
     inner.entries.get_mut(unit).expect("unit is pending").state = State::Built {
@@ -298,7 +304,11 @@ fn build(build_runner: &BuildRunner<'_, '_>, unit: &Unit, lock: KeyLock) -> Carg
         seen,
         digest,
     };
-    Ok(Work::new(move |state| {
+    let start = Work::new(move |_| {
+        at_start();
+        Ok(())
+    });
+    let end = Work::new(move |state| {
         let record = commit.record();
         let finish = Finish {
             commit,
@@ -309,7 +319,8 @@ fn build(build_runner: &BuildRunner<'_, '_>, unit: &Unit, lock: KeyLock) -> Carg
             unfinished,
         };
         finish.run(state)
-    }))
+    });
+    Ok((start, end))
 }
 
 /// Units that this process builds in the deps dir and may not keep, by their directories. Each with what
