@@ -1,6 +1,7 @@
 //! Running a build and saying what it took.
 
 use std::fs::{self, File};
+use std::io;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,6 +21,22 @@ const TICKS: f64 = 100.0;
 /// Waits until all that was written so far is on disk, where there is a command for that. What follows would pay for it.
 pub(crate) fn settle() {
     let _ = Command::new("sync").status();
+}
+
+/// Reads all files below `dir`, so that they are in memory as far as there is space.
+pub(crate) fn warm(dir: &Path) -> Result<()> {
+    for file in shell::files_below(dir)? {
+        let file = dir.join(file);
+        // There may be sockets and the like.
+        if !file.is_file() {
+            continue;
+        }
+        // Some tools have removed it meanwhile, or let nobody read it.
+        if let Ok(mut file) = File::open(file) {
+            let _ = io::copy(&mut file, &mut io::sink());
+        }
+    }
+    Ok(())
 }
 
 /// Has Linux forget what it has in memory of a file.
