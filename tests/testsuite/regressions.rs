@@ -1554,16 +1554,39 @@ fn package_that_changed_while_it_was_compiled() {
     });
 }
 
-/// Files that came with their directory were not newer than the start.
+/// The files were replaced with their directory when rustc had read them. None of them was newer than the start, and what came of
+/// the first ones was recorded with the digest of the others.
 #[cargo_test]
-fn package_that_was_replaced_while_it_was_compiled() {
-    assert_changed_package_is_not_taken("leaf", false, |leaf| {
+fn package_that_was_replaced_when_it_was_compiled() {
+    let config = mirror();
+    let mut leaf = package("leaf");
+    leaf.file("src/lib.rs", &leaf_lib(1));
+    publish_leaf(leaf);
+    let deps = dir("deps");
+    let apps = ["one", "two"].map(|name| user_of_leaf(name, &config));
+    let [replace_one, replace_two] = apps.each_ref().map(|app| {
+        let home = app.root().join("home");
+        app.cargo("fetch").env("CARGO_HOME", &home).run();
+        let leaf = dir_of_leaf(&home);
         let [new, old] = ["new", "old"].map(|name| leaf.with_file_name(name));
-        cp(leaf, &new);
+        cp(&leaf, &new);
         fs::write(new.join("src/lib.rs"), leaf_lib(2)).unwrap();
-        fs::rename(leaf, old).unwrap();
-        fs::rename(new, leaf).unwrap();
+        move || {
+            fs::rename(&leaf, old).unwrap();
+            fs::rename(new, &leaf).unwrap();
+        }
     });
+    let [one, two] = &apps;
+    let halt = Halt::after("leaf");
+    let running = build_with_own_home(one, &deps).halts(&halt).spawn();
+    halt.wait();
+    replace_one();
+    halt.end();
+    let report = running.finish();
+    assert_eq!(one.says(), "1", "{report}");
+    replace_two();
+    let report = build_with_own_home(two, &deps).run();
+    assert_eq!(two.says(), "2", "{report}");
 }
 
 /// A vendored file was edited, and the list with it. While the package waited, a file came that was not on the list, and the unit
@@ -1620,6 +1643,8 @@ fn package_whose_script_adds_a_file() {
     let deps = dir("deps");
     let report = build_with_own_home(&app, &deps).run();
     assert!(!report.stderr.contains("warning"), "{report}");
+    // Its script and its library.
+    assert_eq!(units_of(&deps, "leaf-1.0.0").len(), 2, "{report}");
 }
 
 /// In a registry of files that stands for crates.io.

@@ -241,6 +241,11 @@ impl Observer {
             observed.push(self.manifest_dir());
             self.note_runs(|_| true, &mut observed);
         }
+        // When all has been read of them that there is to read.
+        if self.is_package_changed() {
+            let dir = self.pkg_root.display();
+            bail!("the package in `{dir}` was changed while it was built");
+        }
         Ok(observed)
     }
 
@@ -314,7 +319,7 @@ impl Observer {
         digest_of_declared(output, &self.pkg_root, &settled)
     }
 
-    /// The package's own files. Fails if they may not be what the unit was built from.
+    /// The package's own files when the unit was started. Fails if they were not what its key says.
     fn sources(&self) -> CargoResult<Vec<Observed>> {
         let dir = self.pkg_root.display();
         let Some(Begun {
@@ -324,19 +329,18 @@ impl Observer {
         else {
             bail!("failed to read the package in `{dir}`");
         };
-        let was_changed = match self.sources {
-            Sources::InKey(in_key) => in_key != *look,
-            Sources::Settled | Sources::Compared => false,
-        };
-        if was_changed || self.is_package_changed() {
-            bail!("the package in `{dir}` was changed while it was built");
+        match self.sources {
+            Sources::InKey(in_key) if in_key != *look => {
+                bail!("the package in `{dir}` was changed before it was built")
+            }
+            Sources::InKey(_) | Sources::Settled => Ok(Vec::new()),
+            Sources::Compared => {
+                let digest =
+                    digest.with_context(|| format!("failed to read the package in `{dir}`"))?;
+                let pristine = self.is_pristine;
+                Ok(vec![Observed::Sources { digest, pristine }])
+            }
         }
-        if !matches!(self.sources, Sources::Compared) {
-            return Ok(Vec::new());
-        }
-        let digest = digest.with_context(|| format!("failed to read the package in `{dir}`"))?;
-        let pristine = self.is_pristine;
-        Ok(vec![Observed::Sources { digest, pristine }])
     }
 
     fn manifest_dir(&self) -> Observed {

@@ -125,7 +125,9 @@ impl Look {
     pub fn at(root: &Path) -> Option<Look> {
         let mut parts = Vec::new();
         let files = walkdir::WalkDir::new(root).min_depth(1).sort_by_file_name();
-        for entry in files {
+        // The repository of a git checkout has more files than its packages.
+        let files = files.into_iter();
+        for entry in files.filter_entry(|entry| entry.file_name() != ".git") {
             let entry = entry.ok()?;
             let path = entry.path().strip_prefix(root).ok()?;
             if entry.file_type().is_dir() || is_left_out(path) {
