@@ -1,10 +1,12 @@
 //! Defects that were found in use or in review, one test for each, which failed before the defect was mended.
 
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Permissions};
+use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
 use std::time::{Duration, SystemTime};
 
 use cargo_test_support::{Project, paths, prelude::*, project, registry, retry};
@@ -1629,6 +1631,55 @@ fn vendored_package_that_changed_while_it_waited() {
         fs::write(leaf.join("src/lib.rs"), leaf_lib(2)).unwrap();
     });
     assert_eq!(one.says(), "2", "{report}");
+    let report = two.cargo("build").deps_dir(&deps).run();
+    assert_eq!(two.says(), "1", "{report}");
+}
+
+/// A file of a vendored package was edited when Cargo had read it to compare it with the list, and what came of it was recorded as
+/// what the list says.
+#[cargo_test]
+fn vendored_package_that_changed_when_it_had_been_checked() {
+    if !have("mkfifo") {
+        skip!("can't make a pipe here");
+    }
+    let mut leaf = package("leaf");
+    leaf.file("src/lib.rs", &leaf_lib(1));
+    publish_leaf(leaf);
+    let deps = dir("deps");
+    let [one, two] = ["one", "two"].map(|name| user_of_leaf(name, ""));
+    vendor(&one);
+    let lib = one.root().join("vendor/leaf/src/lib.rs");
+    let edited = one.root().join("edited.rs");
+    fs::rename(&lib, &edited).unwrap();
+    fs::write(&edited, leaf_lib(2)).unwrap();
+    // Cargo compares it while it plans, and again before the unit is started. It finds what the list says, and who comes later the other
+    // one.
+    let pipes = ["first", "second"].map(|name| one.root().join(name));
+    for pipe in &pipes {
+        let status = Command::new("mkfifo").arg(pipe).status().unwrap();
+        assert!(status.success());
+    }
+    let [first, second] = pipes;
+    fs::rename(first, &lib).unwrap();
+    let checked = thread::spawn(move || {
+        for next in [second, edited] {
+            let mut pipe = File::options().write(true).open(&lib).unwrap();
+            fs::rename(next, &lib).unwrap();
+            pipe.write_all(leaf_lib(1).as_bytes()).unwrap();
+        }
+    });
+    let report = build_with_own_home(&one, &deps).run();
+    assert!(checked.is_finished(), "{report}");
+    checked.join().unwrap();
+    assert_eq!(one.says(), "2", "{report}");
+    assert!(
+        report.stderr.contains("failed to keep `leaf v1.0.0`"),
+        "{report}"
+    );
+    assert!(
+        report.stderr.contains("or is not what it lists"),
+        "{report}"
+    );
     let report = two.cargo("build").deps_dir(&deps).run();
     assert_eq!(two.says(), "1", "{report}");
 }

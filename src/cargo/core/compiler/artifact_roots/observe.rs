@@ -335,8 +335,9 @@ impl Observer {
             }
             Sources::InKey(_) | Sources::Settled => Ok(Vec::new()),
             Sources::Compared => {
-                let digest =
-                    digest.with_context(|| format!("failed to read the package in `{dir}`"))?;
+                let digest = digest.with_context(|| {
+                    format!("the package in `{dir}` can't be read, or is not what it lists")
+                })?;
                 let pristine = self.is_pristine;
                 Ok(vec![Observed::Sources { digest, pristine }])
             }

@@ -194,14 +194,17 @@ impl SourceDigests {
         digest
     }
 
-    /// The same for the files as they are now, which look like `look`.
+    /// The same for the files as they are now, which look like `look`. `None` if they are not what a directory source lists, too: they
+    /// were changed after Cargo had checked them.
     pub fn of_present(&self, root: &Path, is_vendored: bool, look: Look) -> Option<Digest> {
         if let Some((Some(known), digest)) = self.0.lock().unwrap().get(root)
             && *known == look
         {
             return *digest;
         }
-        let digest = digest_of(root, is_vendored);
+        let digest = (!is_vendored || are_as_listed(root))
+            .then(|| digest_of(root, is_vendored))
+            .flatten();
         (self.0.lock().unwrap()).insert(root.to_owned(), (Some(look), digest));
         digest
     }
@@ -242,6 +245,14 @@ fn listed(root: &Path) -> Option<BTreeMap<String, String>> {
     is_complete.then_some(list.files)
 }
 
+/// Whether the files of a package in a directory source are what its list says, if there is one that counts.
+fn are_as_listed(root: &Path) -> bool {
+    let mut files = listed(root).into_iter().flatten();
+    files.all(|(name, checksum)| {
+        checksum_of(&root.join(name)).is_some_and(|actual| actual == checksum)
+    })
+}
+
 /// Digest of names and checksums of the files of a package.
 fn digest_of(root: &Path, is_vendored: bool) -> Option<Digest> {
     let files = (is_vendored.then(|| listed(root)).flatten()).or_else(|| checksums(root))?;
@@ -263,13 +274,15 @@ fn checksums(root: &Path) -> Option<BTreeMap<String, String>> {
         if is_left_out(Path::new(&name)) {
             continue;
         }
-        let checksum = Sha256::new()
-            .update_path(root.join(&name))
-            .ok()?
-            .finish_hex();
+        let checksum = checksum_of(&root.join(&name))?;
         checksums.insert(name, checksum);
     }
     Some(checksums)
+}
+
+/// Checksum of a file, written as in lists. `None` if it can't be read.
+fn checksum_of(file: &Path) -> Option<String> {
+    Some(Sha256::new().update_path(file).ok()?.finish_hex())
 }
 
 /// Names of all files below `root`, with slashes.
