@@ -9,7 +9,7 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use cargo_test_support::{Project, paths, prelude::*, project, registry, retry};
+use cargo_test_support::{Project, git, paths, prelude::*, project, registry, retry};
 use serde_json::{Value, json};
 
 use crate::utils::cargo::{Cargo, Halt, OVER_A_ROOT};
@@ -1567,9 +1567,8 @@ fn package_that_was_replaced_when_it_was_compiled() {
     let deps = dir("deps");
     let apps = ["one", "two"].map(|name| user_of_leaf(name, &config));
     let [replace_one, replace_two] = apps.each_ref().map(|app| {
-        let home = app.root().join("home");
-        app.cargo("fetch").env("CARGO_HOME", &home).run();
-        let leaf = dir_of_leaf(&home);
+        fetch_to_own_home(app);
+        let leaf = dir_of_leaf(&app.root().join("home"));
         let [new, old] = ["new", "old"].map(|name| leaf.with_file_name(name));
         cp(&leaf, &new);
         fs::write(new.join("src/lib.rs"), leaf_lib(2)).unwrap();
@@ -1622,10 +1621,7 @@ fn vendored_package_that_changed_while_it_waited() {
     let [one, two] = ["one", "two"].map(|name| user_of_leaf(name, ""));
     for app in [&one, &two] {
         vendor(app);
-        let list = app.root().join("vendor/leaf/.cargo-checksum.json");
-        let mut checksums: Value = serde_json::from_slice(&fs::read(&list).unwrap()).unwrap();
-        checksums["files"] = json!({});
-        fs::write(list, checksums.to_string()).unwrap();
+        empty_list(app);
     }
     let report = build_while_leaf_changes(&one, &deps, "vendor", "slow", |leaf| {
         fs::write(leaf.join("src/lib.rs"), leaf_lib(2)).unwrap();
@@ -1682,6 +1678,210 @@ fn vendored_package_that_changed_when_it_had_been_checked() {
     );
     let report = two.cargo("build").deps_dir(&deps).run();
     assert_eq!(two.says(), "1", "{report}");
+}
+
+/// Edits a file of the `leaf` that `app` has in its own home.
+fn edit_leaf(app: &Project, file: &str, [from, to]: [&str; 2]) {
+    let file = dir_of_leaf(&app.root().join("home")).join(file);
+    let text = fs::read_to_string(&file).unwrap();
+    assert!(text.contains(from), "{text}");
+    fs::write(file, text.replace(from, to)).unwrap();
+}
+
+fn fetch_to_own_home(app: &Project) {
+    let home = app.root().join("home");
+    app.cargo("fetch").env("CARGO_HOME", home).run();
+}
+
+/// The manifest became another one when Cargo had read it. What was compiled as the first one says was recorded with the digest of
+/// the other.
+#[cargo_test]
+fn package_whose_manifest_changed_before_it_was_compiled() {
+    let config = mirror();
+    let mut leaf = package("leaf");
+    let rest = "description = 'first'\n[dependencies]\nslow = '1.0'";
+    leaf.file("Cargo.toml", &published("leaf", rest)).file(
+        "src/lib.rs",
+        r#"pub const VALUE: &str = env!("CARGO_PKG_DESCRIPTION");"#,
+    );
+    publish_leaf(leaf);
+    let deps = dir("deps");
+    let [one, two] = ["one", "two"].map(|name| user_of_leaf(name, &config));
+    let halt = Halt::before("slow");
+    let running = build_with_own_home(&one, &deps).halts(&halt).spawn();
+    halt.wait();
+    edit_leaf(&one, "Cargo.toml", ["first", "second"]);
+    halt.end();
+    let report = running.finish();
+    assert_eq!(one.says(), "first", "{report}");
+    fetch_to_own_home(&two);
+    edit_leaf(&two, "Cargo.toml", ["first", "second"]);
+    let report = build_with_own_home(&two, &deps).run();
+    assert_eq!(two.says(), "second", "{report}");
+}
+
+/// A directory of the package was another one while rustc read it. No file of the package was touched, and what came of the others
+/// was recorded with their digest.
+#[cargo_test]
+fn package_that_was_replaced_for_a_while() {
+    let config = mirror();
+    let mut leaf = package("leaf");
+    leaf.file("src/lib.rs", &leaf_lib(1));
+    publish_leaf(leaf);
+    let deps = dir("deps");
+    let [one, two] = ["one", "two"].map(|name| user_of_leaf(name, &config));
+    let [before, after] = [Halt::before("leaf"), Halt::after("leaf")];
+    let build = build_with_own_home(&one, &deps);
+    let running = build.halts(&before).halts(&after).spawn();
+    before.wait();
+    let src = dir_of_leaf(&one.root().join("home")).join("src");
+    let [kept, other] = ["kept", "other"].map(|name| one.root().join(name));
+    fs::create_dir(&other).unwrap();
+    fs::write(other.join("lib.rs"), leaf_lib(2)).unwrap();
+    fs::rename(&src, &kept).unwrap();
+    fs::rename(&other, &src).unwrap();
+    before.end();
+    after.wait();
+    fs::rename(&src, &other).unwrap();
+    fs::rename(&kept, &src).unwrap();
+    after.end();
+    let report = running.finish();
+    assert_eq!(one.says(), "2", "{report}");
+    let report = build_with_own_home(&two, &deps).run();
+    assert_eq!(two.says(), "1", "{report}");
+}
+
+/// Files that are left out where packages are compared were no input even of what reads them.
+#[cargo_test]
+fn package_that_includes_what_is_not_compared() {
+    let config = mirror();
+    let mut leaf = package("leaf");
+    leaf.file(".gitignore", "first").file(
+        "src/lib.rs",
+        r#"pub const VALUE: &str = include_str!("../.gitignore");"#,
+    );
+    publish_leaf(leaf);
+    let deps = dir("deps");
+    let [one, two] = ["one", "two"].map(|name| user_of_leaf(name, &config));
+    build_with_own_home(&one, &deps).run();
+    assert_eq!(one.says(), "first");
+    build_with_own_home(&one, &deps)
+        .run()
+        .assert_nothing_compiled();
+    fetch_to_own_home(&two);
+    edit_leaf(&two, ".gitignore", ["first", "second"]);
+    let report = build_with_own_home(&two, &deps).run();
+    assert_eq!(two.says(), "second", "{report}");
+}
+
+/// From a pipe in a package that is compared nothing ever came.
+#[cargo_test]
+fn package_with_a_pipe() {
+    if !have("mkfifo") {
+        skip!("can't make a pipe here");
+    }
+    let config = mirror();
+    publish_leaf_with("");
+    let app = user_of_leaf("app", &config);
+    fetch_to_own_home(&app);
+    let pipe = dir_of_leaf(&app.root().join("home")).join("pipe");
+    let status = Command::new("mkfifo").arg(pipe).status().unwrap();
+    assert!(status.success());
+    let report = build_with_own_home(&app, &dir("deps")).run_or_end();
+    assert_eq!(app.says(), "1", "{report}");
+    assert!(report.stderr.contains("can't be read"), "{report}");
+}
+
+/// Has the list of the vendored `leaf` say nothing, as those of distributions do.
+fn empty_list(app: &Project) {
+    let list = app.root().join("vendor/leaf/.cargo-checksum.json");
+    let mut checksums: Value = serde_json::from_slice(&fs::read(&list).unwrap()).unwrap();
+    checksums["files"] = json!({});
+    fs::write(list, checksums.to_string()).unwrap();
+}
+
+/// The same as before where sources are behind a link to a directory, in which nobody looked.
+#[cargo_test]
+fn vendored_package_with_a_link_that_changed_while_it_waited() {
+    publish_leaf_with("");
+    let deps = dir("deps");
+    let [one, two] = ["one", "two"].map(|name| user_of_leaf(name, ""));
+    for app in [&one, &two] {
+        vendor(app);
+        empty_list(app);
+        let src = app.root().join("vendor/leaf/src");
+        fs::rename(&src, app.root().join("leaf-src")).unwrap();
+        symlink("../../leaf-src", src).unwrap();
+    }
+    let report = build_while_leaf_changes(&one, &deps, "vendor", "slow", |leaf| {
+        fs::write(leaf.join("src/lib.rs"), leaf_lib(2)).unwrap();
+    });
+    assert_eq!(one.says(), "2", "{report}");
+    let report = two.cargo("build").deps_dir(&deps).run();
+    assert_eq!(two.says(), "1", "{report}");
+}
+
+/// A build script writes what is there. The package looked otherwise than when the key was made, and was compiled in every build.
+#[cargo_test]
+fn vendored_package_whose_script_writes_what_is_there() {
+    publish_leaf_with(r#"std::fs::write("src/generated.rs", "").unwrap();"#);
+    let app = user_of_leaf("app", "");
+    vendor(&app);
+    empty_list(&app);
+    app.change_file("vendor/leaf/src/generated.rs", "");
+    let deps = dir("deps");
+    let build = || app.cargo("build").deps_dir(&deps).run();
+    let report = build();
+    assert!(!report.stderr.contains("warning"), "{report}");
+    build().assert_nothing_compiled();
+}
+
+/// The same in a package of a mirror: it has the files that are compared, and whoever has the same takes it.
+#[cargo_test]
+fn package_whose_script_writes_what_is_there() {
+    let config = mirror();
+    let script = r#"std::fs::write("src/generated.rs", "").unwrap();"#;
+    let mut leaf = scripted("leaf", script, &leaf_lib(1));
+    leaf.file("src/generated.rs", "");
+    publish_leaf(leaf);
+    let deps = dir("deps");
+    let [one, two] = ["one", "two"].map(|name| user_of_leaf(name, &config));
+    let report = build_with_own_home(&one, &deps).run();
+    assert!(!report.stderr.contains("warning"), "{report}");
+    let report = build_with_own_home(&two, &deps).run();
+    report.assert_compiled(&["two bin"]);
+    assert!(report.scripts.is_empty(), "{report}");
+}
+
+/// A file of its repository that is outside of the package was changed when the unit had been started, and what came of it was
+/// recorded as what the commit has.
+#[cargo_test]
+fn git_package_whose_repository_changed_while_it_was_compiled() {
+    let gitted = git::new("gitted", |project| {
+        let reads = r#"pub fn read() -> &'static str { include_str!("../../README.md") }"#;
+        project
+            .file("README.md", "first")
+            .file("inner/Cargo.toml", &manifest("inner", "", ""))
+            .file("inner/src/lib.rs", reads)
+    });
+    let dependencies = format!("inner.git = '{}'", gitted.url());
+    let main = r#"fn main() { println!("{}", inner::read()); }"#;
+    let [one, two] = ["one", "two"].map(|name| app(name, &dependencies, main));
+    let deps = dir("deps");
+    let halt = Halt::before("inner");
+    let running = one.cargo("build").deps_dir(&deps).halts(&halt).spawn();
+    halt.wait();
+    let checkouts = paths::cargo_home().join("git/checkouts");
+    let is_readme = |path: &PathBuf| path.ends_with("README.md") && path.is_file();
+    let readme = walk(&checkouts).into_iter().find(is_readme).unwrap();
+    fs::write(&readme, "second").unwrap();
+    halt.end();
+    let report = running.finish();
+    assert_eq!(one.says(), "second", "{report}");
+    assert!(report.stderr.contains("failed to keep `inner"), "{report}");
+    fs::write(readme, "first").unwrap();
+    let report = two.cargo("build").deps_dir(&deps).run();
+    assert_eq!(two.says(), "first", "{report}");
 }
 
 /// A build script wrote a file to its package, which was another one for the library then: neither that nor what depends on it was

@@ -25,7 +25,7 @@ use unit_store::{
     without_path,
 };
 
-use super::sources::{Look, SourceDigests, Sources, change_time};
+use super::sources::{Look, SourceDigests, Sources, change_time, is_left_out};
 use super::{Inner, Places, Source};
 use crate::core::Package;
 use crate::core::compiler::fingerprint::parse_rustc_dep_info;
@@ -102,6 +102,8 @@ pub(super) struct Observer {
     is_vendored: bool,
     /// What they were when the unit was started.
     begun: Arc<OnceLock<Begun>>,
+    /// The manifest, and a digest of what Cargo read in it.
+    manifest: (PathBuf, Option<Digest>),
     pkg_root: PathBuf,
     /// The package's directory, and where it really is if that is elsewhere.
     pkg_roots: Vec<PathBuf>,
@@ -109,6 +111,8 @@ pub(super) struct Observer {
     settled_variables: HashSet<&'static str>,
     /// Directories whose contents are settled otherwise.
     settled: Vec<PathBuf>,
+    /// The checkout of git that the package is in.
+    checkout: Option<PathBuf>,
     /// Directories in which Cargo takes what a build script watches for unchanged.
     immutable: Vec<PathBuf>,
     /// Runs of build scripts that the unit depends on.
@@ -119,11 +123,13 @@ pub(super) struct Observer {
     started: FileTime,
 }
 
-/// The files of a package when a unit of it was started. `None` stands for what can't be read.
+/// The files of a package when a unit of it was started.
 struct Begun {
-    look: Option<Look>,
-    /// If it is an input.
+    look: Look,
+    /// By which they are told from others, see [`SourceDigests::by`].
     digest: Option<Digest>,
+    /// Whether the manifest was what Cargo had read, maybe long before. Not all that it says is in the key.
+    is_as_parsed: bool,
 }
 
 impl Observer {
@@ -146,10 +152,15 @@ impl Observer {
             is_pristine: entry.is_pristine,
             is_vendored: entry.is_vendored,
             begun: Arc::default(),
+            manifest: (
+                unit.pkg.manifest_path().to_owned(),
+                unit.pkg.manifest().contents().map(Digest::of_bytes),
+            ),
             pkg_roots: and_real(&pkg_root),
             pkg_root,
             settled_variables: settled_variables(unit),
             settled: settled_dirs(build_runner, &inner, unit),
+            checkout: checkout_of(build_runner, unit),
             immutable: (["git", "registry"].iter())
                 .flat_map(|dir| {
                     let home = build_runner.bcx.gctx.home().as_path_unlocked();
@@ -166,14 +177,21 @@ impl Observer {
     pub fn at_start(&self) -> impl FnOnce() + Send + 'static {
         let begun = Arc::clone(&self.begun);
         let source_digests = Arc::clone(&self.source_digests);
-        let (pkg_root, is_vendored) = (self.pkg_root.clone(), self.is_vendored);
-        let are_compared = matches!(self.sources, Sources::Compared);
+        let (sources, is_vendored) = (self.sources, self.is_vendored);
+        let pkg_root = self.pkg_root.clone();
+        let (manifest_path, manifest) = self.manifest.clone();
         move || {
             begun.get_or_init(|| {
                 let look = Look::at(&pkg_root);
-                let digest = (look.filter(|_| are_compared))
-                    .and_then(|look| source_digests.of_present(&pkg_root, is_vendored, look));
-                Begun { look, digest }
+                let is_as_parsed = || {
+                    let contents = std::fs::read(manifest_path).ok();
+                    contents.is_some_and(|it| Some(Digest::of_bytes(it)) == manifest)
+                };
+                Begun {
+                    look,
+                    digest: source_digests.by(sources, &pkg_root, is_vendored, look),
+                    is_as_parsed: matches!(sources, Sources::Settled) || is_as_parsed(),
+                }
             });
         }
     }
@@ -217,8 +235,9 @@ impl Observer {
             }
         }
         for file in info.files.keys() {
-            self.note_file(file, &mut observed)?;
+            self.note_file(file, true, &mut observed)?;
         }
+        self.check_beside(&files)?;
         let out_dirs = Vec::from_iter(self.runs.iter().map(|(_, run)| run.out.as_path()));
         let uses = Uses {
             files: &files,
@@ -260,7 +279,7 @@ impl Observer {
             let file = paths::normalize_path(&self.pkg_root.join(file));
             !self.immutable.iter().any(|dir| file.starts_with(dir)) && !file.exists()
         };
-        if output.rerun_if_changed.iter().any(is_absent) || self.is_package_changed() {
+        if output.rerun_if_changed.iter().any(is_absent) || self.has_other_files() {
             return Ok(None);
         }
         let mut observed = self.sources()?;
@@ -272,7 +291,7 @@ impl Observer {
             observed.push(Observed::env(name, self.environment.var(name).as_deref()));
         }
         for file in declared_files(output) {
-            self.note_file(&file, &mut observed)?;
+            self.note_file(&file, false, &mut observed)?;
         }
 
         let runs = (self.runs.iter()).flat_map(|(_, run)| [run.out.as_path(), &run.unit]);
@@ -306,11 +325,23 @@ impl Observer {
         Ok(Some(observed))
     }
 
-    /// Whether files of the package were made, changed or removed since the unit was started. What was there for a while meanwhile
-    /// is no matter.
+    /// Whether the package was changed since the unit was started, be it for a while.
     fn is_package_changed(&self) -> bool {
-        let look = self.begun.get().and_then(|begun| begun.look);
-        look.is_none() || Look::at(&self.pkg_root) != look
+        (self.begun.get()).is_none_or(|begun| Look::at(&self.pkg_root) != begun.look)
+    }
+
+    /// Whether the package has other files than when the unit was started. Build scripts may write what was there before.
+    fn has_other_files(&self) -> bool {
+        let Some(begun) = self.begun.get() else {
+            return true;
+        };
+        let look = Look::at(&self.pkg_root);
+        let digest = || {
+            let (root, is_vendored) = (&self.pkg_root, self.is_vendored);
+            self.source_digests
+                .by(self.sources, root, is_vendored, look)
+        };
+        !look.has_files_of(&begun.look) && (begun.digest.is_none() || digest() != begun.digest)
     }
 
     /// See [`digest_of_declared`].
@@ -322,20 +353,17 @@ impl Observer {
     /// The package's own files when the unit was started. Fails if they were not what its key says.
     fn sources(&self) -> CargoResult<Vec<Observed>> {
         let dir = self.pkg_root.display();
-        let Some(Begun {
-            look: Some(look),
-            digest,
-        }) = self.begun.get()
-        else {
-            bail!("failed to read the package in `{dir}`");
-        };
+        let begun =
+            (self.begun.get()).with_context(|| format!("failed to read the package in `{dir}`"))?;
+        if !begun.is_as_parsed {
+            bail!("the package in `{dir}` was changed before it was built");
+        }
         match self.sources {
-            Sources::InKey(in_key) if in_key != *look => {
-                bail!("the package in `{dir}` was changed before it was built")
-            }
-            Sources::InKey(_) | Sources::Settled => Ok(Vec::new()),
+            Sources::Settled => Ok(Vec::new()),
+            Sources::InKey(_, digest) if begun.digest == Some(digest) => Ok(Vec::new()),
+            Sources::InKey(..) => bail!("the package in `{dir}` was changed before it was built"),
             Sources::Compared => {
-                let digest = digest.with_context(|| {
+                let digest = begun.digest.with_context(|| {
                     format!("the package in `{dir}` can't be read, or is not what it lists")
                 })?;
                 let pristine = self.is_pristine;
@@ -360,10 +388,38 @@ impl Observer {
         }
     }
 
-    fn note_file(&self, file: &Path, observed: &mut Vec<Observed>) -> CargoResult<()> {
+    /// Whether `file` is one of the package's that is left out where packages are compared.
+    fn is_not_compared(&self, file: &Path) -> bool {
+        let mut inside = (self.pkg_roots.iter()).filter_map(|dir| file.strip_prefix(dir).ok());
+        matches!(self.sources, Sources::Compared) && inside.any(is_left_out)
+    }
+
+    /// Fails if one of `files` is elsewhere in the package's repository and was changed since the unit was started.
+    fn check_beside(&self, files: &[PathBuf]) -> CargoResult<()> {
+        let Some(checkout) = &self.checkout else {
+            return Ok(());
+        };
+        for file in files {
+            let file = paths::normalize_path(file);
+            let is_own = (self.pkg_roots.iter()).any(|dir| file.starts_with(dir));
+            if !is_own && file.starts_with(checkout) && was_changed_since(&file, self.started) {
+                bail!("`{}` was changed while it was built", file.display());
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes a file that the unit depends on. `is_read` if it is certain that it was there and was read.
+    fn note_file(
+        &self,
+        file: &Path,
+        is_read: bool,
+        observed: &mut Vec<Observed>,
+    ) -> CargoResult<()> {
         let absolute = self.pkg_root.join(file);
         let normal = paths::normalize_path(&absolute);
-        if self.settled.iter().any(|dir| normal.starts_with(dir)) {
+        let is_settled = self.settled.iter().any(|dir| normal.starts_with(dir));
+        if is_settled && !(is_read && self.is_not_compared(&normal)) {
             return Ok(());
         }
         observed.push(Observed::file(&normal)?);
@@ -509,14 +565,8 @@ pub(super) fn settled_dirs(
 ) -> Vec<PathBuf> {
     let pkg_root = unit.pkg.root();
     let mut settled = and_real(pkg_root);
-    if unit.pkg.package_id().source_id().is_git() {
-        // Packages of a repository may read each other's files: `checkouts/<name>/<rev>/`.
-        let checkouts = build_runner.bcx.gctx.git_checkouts_path();
-        let checkouts = checkouts.into_path_unlocked();
-        if let Ok(rest) = pkg_root.strip_prefix(&checkouts) {
-            settled.push(checkouts.join(rest.iter().take(2).collect::<PathBuf>()));
-        }
-    }
+    // Packages of a repository may read each other's files.
+    settled.extend(checkout_of(build_runner, unit));
     let target_data = &build_runner.bcx.target_data;
     settled.push(target_data.info(unit.kind).sysroot.clone());
     settled.extend(inner.sources.iter().map(|source| match source {
@@ -524,6 +574,17 @@ pub(super) fn settled_dirs(
         Source::TargetDir(dir) => dir.clone(),
     }));
     settled
+}
+
+/// The checkout of git in Cargo's home that the package of `unit` is in, `checkouts/<name>/<rev>/`.
+fn checkout_of(build_runner: &BuildRunner<'_, '_>, unit: &Unit) -> Option<PathBuf> {
+    if !unit.pkg.package_id().source_id().is_git() {
+        return None;
+    }
+    let checkouts = build_runner.bcx.gctx.git_checkouts_path();
+    let checkouts = checkouts.into_path_unlocked();
+    let rest = unit.pkg.root().strip_prefix(&checkouts).ok()?;
+    Some(checkouts.join(rest.iter().take(2).collect::<PathBuf>()))
 }
 
 /// The files that a build script declared, or wants to be linked in.

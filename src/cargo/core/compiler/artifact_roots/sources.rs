@@ -6,10 +6,11 @@
 //! may be replaced. So that the same ones are shared with builds from crates.io, the files of both
 //! are compared, as an observed input.
 //!
-//! Compared are names and contents of what `cargo vendor` would list, so neither modes nor `.gitignore` and the like. A plan
-//! digests all packages for which there is something to compare, with several threads. What is recorded with a unit is what the files
-//! were when it was started; if any of them was touched until it was finished, it is not committed. Of a git checkout it is only
-//! that which is looked at: that it was the commit's before is taken for granted, as stock does.
+//! Compared are names and contents of what `cargo vendor` would list, so neither modes nor `.gitignore` and the like, unless rustc
+//! reads it. A plan digests all packages for which there is something to compare, with several threads. What is recorded with a unit
+//! is what the files were when it was started. It is not committed if the manifest was another one when Cargo read it, or if any file or directory
+//! was touched until rustc had finished; a build script may write what was there before. Of a git checkout it is only that which is looked at:
+//! that it was the commit's before is taken for granted, as stock does.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
@@ -62,7 +63,7 @@ pub(super) enum Sources {
     /// By what Cargo says of their source.
     Settled,
     /// By a digest in the key, made when they looked like this.
-    InKey(Look),
+    InKey(Look, Digest),
     /// By an input that is observed.
     Compared,
 }
@@ -81,9 +82,9 @@ pub(super) fn key_field(pkg: &Package, is_vendored: bool) -> Option<(String, Sou
     let (sources, listed) = if are_compared(pkg, is_vendored) {
         (Sources::Compared, None)
     } else if is_vendored {
-        let look = Look::at(pkg.root())?;
-        let listed = digest_of_vendored(pkg.root())?.to_string();
-        (Sources::InKey(look), Some(listed))
+        let look = Look::at(pkg.root());
+        let digest = digest_of_vendored(pkg.root())?;
+        (Sources::InKey(look, digest), Some(digest.to_string()))
     } else {
         (Sources::Settled, None)
     };
@@ -115,46 +116,64 @@ pub(super) fn is_pristine(build_runner: &BuildRunner<'_, '_>, pkg: &Package) -> 
         && replaced(build_runner, pkg).is_some_and(SourceId::is_crates_io)
 }
 
-/// What the files of a package look like from outside: whoever changes or replaces one, or adds or removes one, has them look
-/// otherwise, whatever the clock of the file system is.
+/// What a package looks like from outside: whoever changes or replaces a file, or adds or removes one, has it look otherwise,
+/// whatever the clock of the file system is.
 #[derive(Clone, Copy, Eq, PartialEq)]
-pub(super) struct Look(Digest);
+pub(super) struct Look {
+    files: Digest,
+    /// When directories were changed: they may have been others for a while.
+    dirs: Digest,
+}
 
 impl Look {
-    /// That of the package in `root`, `None` if it can't be read.
-    pub fn at(root: &Path) -> Option<Look> {
-        let mut parts = Vec::new();
-        let files = walkdir::WalkDir::new(root).min_depth(1).sort_by_file_name();
+    /// That of the package in `root`. What can't be read now is told from what can, and is nothing that is compiled.
+    pub fn at(root: &Path) -> Look {
+        let [mut files, mut dirs] = [Vec::new(), Vec::new()];
+        let entries = walkdir::WalkDir::new(root)
+            .follow_links(true)
+            .sort_by_file_name()
+            .into_iter();
         // The repository of a git checkout has more files than its packages.
-        let files = files.into_iter();
-        for entry in files.filter_entry(|entry| entry.file_name() != ".git") {
-            let entry = entry.ok()?;
-            let path = entry.path().strip_prefix(root).ok()?;
-            if entry.file_type().is_dir() || is_left_out(path) {
-                continue;
-            }
+        for entry in entries.filter_entry(|entry| entry.file_name() != ".git") {
+            let path = match &entry {
+                Ok(entry) => entry.path(),
+                // Of links, one that leads nowhere, or back.
+                Err(error) => error.path().unwrap_or(root),
+            };
+            let meta = entry.as_ref().ok().and_then(|it| it.metadata().ok());
+            let parts = match &meta {
+                Some(meta) if meta.is_dir() => &mut dirs,
+                _ => &mut files,
+            };
             parts.push(path.as_os_str().as_encoded_bytes().to_vec());
-            parts.push(stamp(&entry.metadata().ok()?));
-            if entry.path_is_symlink() {
-                let target = std::fs::metadata(entry.path());
-                parts.push(target.map_or_else(|_| Vec::new(), |meta| stamp(&meta)));
-            }
+            parts.push(meta.as_ref().map_or_else(Vec::new, stamp));
+            let link = (entry.as_ref().map_or(true, |it| it.path_is_symlink()))
+                .then(|| std::fs::symlink_metadata(path).ok());
+            parts.push(link.flatten().as_ref().map_or_else(Vec::new, stamp));
         }
-        Some(Look(Digest::of_parts(parts)))
+        Look {
+            files: Digest::of_parts(files),
+            dirs: Digest::of_parts(dirs),
+        }
+    }
+
+    /// Whether all files look the same as in `other`.
+    pub fn has_files_of(&self, other: &Look) -> bool {
+        self.files == other.files
     }
 }
 
 /// What tells a file from what it was before. Inodes don't: some file systems have others for the same file after a while.
 fn stamp(meta: &Metadata) -> Vec<u8> {
-    let changed = change_time(meta);
-    let created = match cfg!(unix) {
-        true => None,
+    let other = match cfg!(unix) {
+        // There are images in which all files were changed at one time.
+        true => Some(FileTime::from_last_modification_time(meta)),
         // Archives say when their files were modified.
         false => meta.created().ok().map(FileTime::from_system_time),
     };
-    let created = created.unwrap_or(FileTime::zero());
+    let other = other.unwrap_or(FileTime::zero());
     let mut stamp = meta.len().to_le_bytes().to_vec();
-    for time in [changed, created] {
+    for time in [change_time(meta), other] {
         stamp.extend(time.unix_seconds().to_le_bytes());
         stamp.extend(time.nanoseconds().to_le_bytes());
     }
@@ -196,17 +215,38 @@ impl SourceDigests {
 
     /// The same for the files as they are now, which look like `look`. `None` if they are not what a directory source lists, too: they
     /// were changed after Cargo had checked them.
-    pub fn of_present(&self, root: &Path, is_vendored: bool, look: Look) -> Option<Digest> {
+    fn of_present(&self, root: &Path, is_vendored: bool, look: Look) -> Option<Digest> {
         if let Some((Some(known), digest)) = self.0.lock().unwrap().get(root)
             && *known == look
         {
             return *digest;
         }
-        let digest = (!is_vendored || are_as_listed(root))
-            .then(|| digest_of(root, is_vendored))
-            .flatten();
+        let digest = match is_vendored.then(|| listed(root)).flatten() {
+            Some(list) => are_as_listed(root, &list).then(|| digest_of_list(&list)),
+            None => checksums(root).map(|files| digest_of_list(&files)),
+        };
         (self.0.lock().unwrap()).insert(root.to_owned(), (Some(look), digest));
         digest
+    }
+
+    /// Digest by which the files of the package in `root`, which look like `look` now, are told from others by `sources`. `None` if
+    /// there is none, or they can't be read.
+    pub fn by(
+        &self,
+        sources: Sources,
+        root: &Path,
+        is_vendored: bool,
+        look: Look,
+    ) -> Option<Digest> {
+        match sources {
+            Sources::Settled => None,
+            Sources::InKey(in_key, digest) if in_key == look => Some(digest),
+            Sources::InKey(..) => match listed(root) {
+                Some(list) if !are_as_listed(root, &list) => None,
+                _ => digest_of_vendored(root),
+            },
+            Sources::Compared => self.of_present(root, is_vendored, look),
+        }
     }
 
     /// Makes those of all of `packages`, with up to `jobs` threads, of which the caller's is one.
@@ -245,23 +285,24 @@ fn listed(root: &Path) -> Option<BTreeMap<String, String>> {
     is_complete.then_some(list.files)
 }
 
-/// Whether the files of a package in a directory source are what its list says, if there is one that counts.
-fn are_as_listed(root: &Path) -> bool {
-    let mut files = listed(root).into_iter().flatten();
-    files.all(|(name, checksum)| {
-        checksum_of(&root.join(name)).is_some_and(|actual| actual == checksum)
-    })
+/// Whether the files of the package in `root` have the checksums of `list`.
+fn are_as_listed(root: &Path, list: &BTreeMap<String, String>) -> bool {
+    let mut files = list.iter();
+    files.all(|(name, checksum)| checksum_of(&root.join(name)).as_ref() == Some(checksum))
 }
 
 /// Digest of names and checksums of the files of a package.
 fn digest_of(root: &Path, is_vendored: bool) -> Option<Digest> {
     let files = (is_vendored.then(|| listed(root)).flatten()).or_else(|| checksums(root))?;
-    let parts = files.iter().flat_map(|(name, checksum)| [name, checksum]);
-    Some(Digest::of_parts(parts))
+    Some(digest_of_list(&files))
+}
+
+fn digest_of_list(files: &BTreeMap<String, String>) -> Digest {
+    Digest::of_parts(files.iter().flat_map(|(name, checksum)| [name, checksum]))
 }
 
 /// Whether the file of a package with this path is not compared: it is none of those that `cargo vendor` would list.
-fn is_left_out(path: &Path) -> bool {
+pub(super) fn is_left_out(path: &Path) -> bool {
     const LEFT_OUT: &[&str] = &[".cargo-ok", ".gitattributes", ".gitignore", LIST];
     let is_one = |name: &OsStr| LEFT_OUT.iter().any(|left_out| name == *left_out);
     path.file_name().is_some_and(is_one) || path.iter().any(|part| part == ".git")
@@ -280,9 +321,11 @@ fn checksums(root: &Path) -> Option<BTreeMap<String, String>> {
     Some(checksums)
 }
 
-/// Checksum of a file, written as in lists. `None` if it can't be read.
+/// Checksum of a file, written as in lists. `None` if it can't be read, or is something else: from a pipe nothing may ever come.
 fn checksum_of(file: &Path) -> Option<String> {
-    Some(Sha256::new().update_path(file).ok()?.finish_hex())
+    let is_file = std::fs::metadata(file).is_ok_and(|meta| meta.is_file());
+    let mut checksum = Sha256::new();
+    is_file.then(|| checksum.update_path(file).ok().map(Sha256::finish_hex))?
 }
 
 /// Names of all files below `root`, with slashes.
