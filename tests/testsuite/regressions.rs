@@ -12,11 +12,11 @@ use std::time::{Duration, SystemTime};
 use cargo_test_support::{Project, git, paths, prelude::*, project, registry, retry};
 use serde_json::{Value, json};
 
-use crate::utils::cargo::{Cargo, Halt, OVER_A_ROOT};
+use crate::utils::cargo::{Cargo, Halt, OVER_A_ROOT, Running};
 use crate::utils::faulty_fs::{Fault, faulty_fs};
 use crate::utils::packages::{
     CHAIN, CHAIN_MAIN, LOG_RUN, NATIVE_MAIN, change_vendored, package, publish_chain,
-    publish_native_chain, publish_script, published, scripted, static_library, vendor,
+    publish_native_chain, publish_script, published, scripted, static_library, vendor, wait_for,
 };
 use crate::utils::report::Report;
 use crate::utils::tree::{assert_same_tree, cp, packages_in, tree, units_of, walk};
@@ -774,6 +774,33 @@ fn script_that_writes_into_its_package() {
         cargo.roots([&deps]).run();
     }
     assert_eq!(two.says(), "42");
+}
+
+/// The same where a later project of the same home finds the file, which its run leaves alone.
+#[cargo_test]
+fn script_that_wrote_into_its_package_once() {
+    publish_script(
+        "writes",
+        r#"
+            if !std::path::Path::new("src/written.rs").exists() {
+                std::fs::write("src/written.rs", "pub const VALUE: u32 = 42;").unwrap();
+            }
+            println!("cargo::rerun-if-changed=build.rs");
+        "#,
+        "mod written; pub use written::VALUE;",
+    );
+    let main = r#"fn main() { println!("{}", writes::VALUE); }"#;
+    let [deps, fresh] = ["deps", "fresh-home"].map(dir);
+    cp(&paths::cargo_home(), &fresh);
+    let apps = ["one", "two", "three"].map(|name| app(name, "writes = '1.0'", main));
+    let [one, two, three] = &apps;
+    one.cargo("build").deps_dir(&deps).run();
+    two.cargo("build").deps_dir(&deps).run();
+    for command in ["check", "build"] {
+        let cargo = three.cargo(command).env("CARGO_HOME", &fresh);
+        cargo.roots([&deps]).run();
+    }
+    assert_eq!(three.says(), "42");
 }
 
 /// A build script that asks to be run again where its package is at another place is not bound to that place by it: only
@@ -1693,31 +1720,48 @@ fn fetch_to_own_home(app: &Project) {
     app.cargo("fetch").env("CARGO_HOME", home).run();
 }
 
-/// The manifest became another one when Cargo had read it. What was compiled as the first one says was recorded with the digest of
-/// the other.
-#[cargo_test]
-fn package_whose_manifest_changed_before_it_was_compiled() {
+/// What a package says of itself became something else when Cargo had read it. What was compiled as it was first was recorded
+/// with the digest of the files that it had then.
+#[track_caller]
+fn assert_description_is_that_of_the_files(variable: &str, is_kept: bool, change: fn(&Project)) {
     let config = mirror();
     let mut leaf = package("leaf");
     let rest = "description = 'first'\n[dependencies]\nslow = '1.0'";
-    leaf.file("Cargo.toml", &published("leaf", rest)).file(
-        "src/lib.rs",
-        r#"pub const VALUE: &str = env!("CARGO_PKG_DESCRIPTION");"#,
-    );
+    let lib = format!("pub const VALUE: &str = env!({variable:?});");
+    leaf.file("Cargo.toml", &published("leaf", rest))
+        .file("src/lib.rs", &lib);
     publish_leaf(leaf);
     let deps = dir("deps");
     let [one, two] = ["one", "two"].map(|name| user_of_leaf(name, &config));
     let halt = Halt::before("slow");
     let running = build_with_own_home(&one, &deps).halts(&halt).spawn();
     halt.wait();
-    edit_leaf(&one, "Cargo.toml", ["first", "second"]);
+    change(&one);
     halt.end();
     let report = running.finish();
-    assert_eq!(one.says(), "first", "{report}");
+    let first = one.says();
+    let is_told = report.stderr.contains("failed to keep `leaf v1.0.0`");
+    assert_eq!(is_told, !is_kept, "{report}");
     fetch_to_own_home(&two);
-    edit_leaf(&two, "Cargo.toml", ["first", "second"]);
+    change(&two);
     let report = build_with_own_home(&two, &deps).run();
-    assert_eq!(two.says(), "second", "{report}");
+    assert_ne!(two.says(), first, "{report}");
+}
+
+#[cargo_test]
+fn package_whose_manifest_changed_before_it_was_compiled() {
+    assert_description_is_that_of_the_files("CARGO_PKG_DESCRIPTION", false, |app| {
+        edit_leaf(app, "Cargo.toml", ["first", "second"]);
+    });
+}
+
+/// The manifest needn't name it.
+#[cargo_test]
+fn package_that_got_a_readme_before_it_was_compiled() {
+    assert_description_is_that_of_the_files("CARGO_PKG_README", true, |app| {
+        let leaf = dir_of_leaf(&app.root().join("home"));
+        fs::write(leaf.join("README.md"), "").unwrap();
+    });
 }
 
 /// A directory of the package was another one while rustc read it. No file of the package was touched, and what came of the others
@@ -1747,6 +1791,9 @@ fn package_that_was_replaced_for_a_while() {
     after.end();
     let report = running.finish();
     assert_eq!(one.says(), "2", "{report}");
+    let is_told = report.stderr.contains("failed to keep `leaf v1.0.0`")
+        && report.stderr.contains("was changed while it was built");
+    assert!(is_told, "{report}");
     let report = build_with_own_home(&two, &deps).run();
     assert_eq!(two.says(), "1", "{report}");
 }
@@ -1762,16 +1809,14 @@ fn package_that_includes_what_is_not_compared() {
     );
     publish_leaf(leaf);
     let deps = dir("deps");
-    let [one, two] = ["one", "two"].map(|name| user_of_leaf(name, &config));
-    build_with_own_home(&one, &deps).run();
-    assert_eq!(one.says(), "first");
-    build_with_own_home(&one, &deps)
-        .run()
-        .assert_nothing_compiled();
-    fetch_to_own_home(&two);
-    edit_leaf(&two, ".gitignore", ["first", "second"]);
-    let report = build_with_own_home(&two, &deps).run();
-    assert_eq!(two.says(), "second", "{report}");
+    let app = user_of_leaf("app", &config);
+    let build = || build_with_own_home(&app, &deps).run();
+    build();
+    assert_eq!(app.says(), "first");
+    build().assert_nothing_compiled();
+    edit_leaf(&app, ".gitignore", ["first", "second"]);
+    let report = build();
+    assert_eq!(app.says(), "second", "{report}");
 }
 
 /// From a pipe in a package that is compared nothing ever came.
@@ -1824,64 +1869,83 @@ fn vendored_package_with_a_link_that_changed_while_it_waited() {
 /// A build script writes what is there. The package looked otherwise than when the key was made, and was compiled in every build.
 #[cargo_test]
 fn vendored_package_whose_script_writes_what_is_there() {
-    publish_leaf_with(r#"std::fs::write("src/generated.rs", "").unwrap();"#);
+    publish_leaf_with(r#"std::fs::write("src/generated.rs", "// Code").unwrap();"#);
     let app = user_of_leaf("app", "");
     vendor(&app);
     empty_list(&app);
-    app.change_file("vendor/leaf/src/generated.rs", "");
+    app.change_file("vendor/leaf/src/generated.rs", "// Code");
     let deps = dir("deps");
     let build = || app.cargo("build").deps_dir(&deps).run();
     let report = build();
     assert!(!report.stderr.contains("warning"), "{report}");
-    build().assert_nothing_compiled();
+    // The script is run in each build, as nobody knows what it reads.
+    let report = build();
+    assert!(report.rustc.is_empty(), "{report}");
 }
 
-/// The same in a package of a mirror: it has the files that are compared, and whoever has the same takes it.
-#[cargo_test]
-fn package_whose_script_writes_what_is_there() {
-    let config = mirror();
-    let script = r#"std::fs::write("src/generated.rs", "").unwrap();"#;
-    let mut leaf = scripted("leaf", script, &leaf_lib(1));
-    leaf.file("src/generated.rs", "");
-    publish_leaf(leaf);
+/// Builds over `inner`, in a git repository with a README.md and these files, and changes that when `reach` says so, while it is built.
+#[track_caller]
+fn assert_changed_repository_is_not_taken(
+    files: &[(&str, &str)],
+    reach: fn(Cargo) -> (Running, Box<dyn FnOnce()>),
+) {
+    let gitted = git::new("gitted", |project| {
+        let project = project.file("README.md", "first");
+        let manifest = manifest("inner", "", "");
+        let project = project.file("inner/Cargo.toml", &manifest);
+        (files.iter()).fold(project, |project, (name, text)| project.file(name, text))
+    });
+    let dependencies = format!("inner.git = '{}'", gitted.url());
+    let main = r#"fn main() { println!("{}", inner::read()); }"#;
+    let [one, two] = ["one", "two"].map(|name| app(name, &dependencies, main));
     let deps = dir("deps");
-    let [one, two] = ["one", "two"].map(|name| user_of_leaf(name, &config));
-    let report = build_with_own_home(&one, &deps).run();
-    assert!(!report.stderr.contains("warning"), "{report}");
-    let report = build_with_own_home(&two, &deps).run();
-    report.assert_compiled(&["two bin"]);
-    assert!(report.scripts.is_empty(), "{report}");
+    let (running, go_on) = reach(one.cargo("build").deps_dir(&deps));
+    let checkouts = paths::cargo_home().join("git/checkouts");
+    let is_readme = |path: &PathBuf| path.ends_with("README.md") && path.is_file();
+    let readme = walk(&checkouts).into_iter().find(is_readme).unwrap();
+    fs::write(&readme, "second").unwrap();
+    go_on();
+    let report = running.finish();
+    assert_eq!(one.says(), "second", "{report}");
+    fs::write(readme, "first").unwrap();
+    let report = two.cargo("build").deps_dir(&deps).run();
+    assert_eq!(two.says(), "first", "{report}");
 }
 
 /// A file of its repository that is outside of the package was changed when the unit had been started, and what came of it was
 /// recorded as what the commit has.
 #[cargo_test]
 fn git_package_whose_repository_changed_while_it_was_compiled() {
-    let gitted = git::new("gitted", |project| {
-        let reads = r#"pub fn read() -> &'static str { include_str!("../../README.md") }"#;
-        project
-            .file("README.md", "first")
-            .file("inner/Cargo.toml", &manifest("inner", "", ""))
-            .file("inner/src/lib.rs", reads)
+    let lib = r#"pub fn read() -> &'static str { include_str!("../../README.md") }"#;
+    assert_changed_repository_is_not_taken(&[("inner/src/lib.rs", lib)], |cargo| {
+        let halt = Halt::before("inner");
+        let running = cargo.halts(&halt).spawn();
+        halt.wait();
+        (running, Box::new(move || halt.end()))
     });
-    let dependencies = format!("inner.git = '{}'", gitted.url());
-    let main = r#"fn main() { println!("{}", inner::read()); }"#;
-    let [one, two] = ["one", "two"].map(|name| app(name, &dependencies, main));
-    let deps = dir("deps");
-    let halt = Halt::before("inner");
-    let running = one.cargo("build").deps_dir(&deps).halts(&halt).spawn();
-    halt.wait();
-    let checkouts = paths::cargo_home().join("git/checkouts");
-    let is_readme = |path: &PathBuf| path.ends_with("README.md") && path.is_file();
-    let readme = walk(&checkouts).into_iter().find(is_readme).unwrap();
-    fs::write(&readme, "second").unwrap();
-    halt.end();
-    let report = running.finish();
-    assert_eq!(one.says(), "second", "{report}");
-    assert!(report.stderr.contains("failed to keep `inner"), "{report}");
-    fs::write(readme, "first").unwrap();
-    let report = two.cargo("build").deps_dir(&deps).run();
-    assert_eq!(two.says(), "first", "{report}");
+}
+
+/// The same of what a build script reads.
+#[cargo_test]
+fn git_package_whose_repository_changed_while_its_script_ran() {
+    let gate = paths::root().join("gate");
+    let wait = wait_for(&format!("{gate:?}"));
+    let script = format!(
+        r#"fn main() {{
+            log_run();
+            println!("cargo::rerun-if-changed=../README.md");
+            {wait}
+            println!("cargo::rustc-env=READ={{}}", std::fs::read_to_string("../README.md").unwrap());
+        }}{LOG_RUN}"#
+    );
+    let lib = r#"pub fn read() -> &'static str { env!("READ") }"#;
+    let files = [("inner/build.rs", &*script), ("inner/src/lib.rs", lib)];
+    assert_changed_repository_is_not_taken(&files, |cargo| {
+        let running = cargo.spawn();
+        running.wait_for_script("inner");
+        let gate = paths::root().join("gate");
+        (running, Box::new(move || fs::write(gate, "").unwrap()))
+    });
 }
 
 /// A build script wrote a file to its package, which was another one for the library then: neither that nor what depends on it was

@@ -67,7 +67,10 @@ impl Environment {
             "CARGO_MANIFEST_DIR" => Some(pkg.root().into()),
             "CARGO_MANIFEST_PATH" => Some(pkg.manifest_path().into()),
             "CARGO_PRIMARY_PACKAGE" if is_primary => Some("1".into()),
-            _ => self.var(name),
+            _ => match pkg.manifest().metadata().env_var(name) {
+                Some(value) => Some(value.into_owned().into()),
+                None => self.var(name),
+            },
         }
     }
 
@@ -182,7 +185,7 @@ impl Observer {
         let (manifest_path, manifest) = self.manifest.clone();
         move || {
             begun.get_or_init(|| {
-                let look = Look::at(&pkg_root);
+                let look = Look::at(&pkg_root, sources);
                 let is_as_parsed = || {
                     let contents = std::fs::read(manifest_path).ok();
                     contents.is_some_and(|it| Some(Digest::of_bytes(it)) == manifest)
@@ -235,9 +238,11 @@ impl Observer {
             }
         }
         for file in info.files.keys() {
-            self.note_file(file, true, &mut observed)?;
+            self.note_file(file, &mut observed)?;
         }
-        self.check_beside(&files)?;
+        if let Some(file) = self.changed_beside(files.iter().cloned()) {
+            bail!("`{}` was changed while it was built", file.display());
+        }
         let out_dirs = Vec::from_iter(self.runs.iter().map(|(_, run)| run.out.as_path()));
         let uses = Uses {
             files: &files,
@@ -279,7 +284,11 @@ impl Observer {
             let file = paths::normalize_path(&self.pkg_root.join(file));
             !self.immutable.iter().any(|dir| file.starts_with(dir)) && !file.exists()
         };
-        if output.rerun_if_changed.iter().any(is_absent) || self.has_other_files() {
+        let declared = || declared_files(output).map(|file| self.pkg_root.join(file));
+        if output.rerun_if_changed.iter().any(is_absent)
+            || self.has_other_files()
+            || self.changed_beside(declared()).is_some()
+        {
             return Ok(None);
         }
         let mut observed = self.sources()?;
@@ -291,7 +300,7 @@ impl Observer {
             observed.push(Observed::env(name, self.environment.var(name).as_deref()));
         }
         for file in declared_files(output) {
-            self.note_file(&file, false, &mut observed)?;
+            self.note_file(&file, &mut observed)?;
         }
 
         let runs = (self.runs.iter()).flat_map(|(_, run)| [run.out.as_path(), &run.unit]);
@@ -327,21 +336,15 @@ impl Observer {
 
     /// Whether the package was changed since the unit was started, be it for a while.
     fn is_package_changed(&self) -> bool {
-        (self.begun.get()).is_none_or(|begun| Look::at(&self.pkg_root) != begun.look)
+        let look = Look::at(&self.pkg_root, self.sources);
+        (self.begun.get()).is_none_or(|begun| look != begun.look)
     }
 
-    /// Whether the package has other files than when the unit was started. Build scripts may write what was there before.
+    /// Whether the package has other files than when the unit was started, or some that were touched. Build scripts may make and remove
+    /// files there.
     fn has_other_files(&self) -> bool {
-        let Some(begun) = self.begun.get() else {
-            return true;
-        };
-        let look = Look::at(&self.pkg_root);
-        let digest = || {
-            let (root, is_vendored) = (&self.pkg_root, self.is_vendored);
-            self.source_digests
-                .by(self.sources, root, is_vendored, look)
-        };
-        !look.has_files_of(&begun.look) && (begun.digest.is_none() || digest() != begun.digest)
+        let look = Look::at(&self.pkg_root, self.sources);
+        (self.begun.get()).is_none_or(|begun| !look.has_files_of(&begun.look))
     }
 
     /// See [`digest_of_declared`].
@@ -366,7 +369,8 @@ impl Observer {
                 let digest = begun.digest.with_context(|| {
                     format!("the package in `{dir}` can't be read, or is not what it lists")
                 })?;
-                let pristine = self.is_pristine;
+                // What a script once wrote is not there where others unpacked it.
+                let pristine = self.is_pristine && !begun.look.is_touched();
                 Ok(vec![Observed::Sources { digest, pristine }])
             }
         }
@@ -394,32 +398,26 @@ impl Observer {
         matches!(self.sources, Sources::Compared) && inside.any(is_left_out)
     }
 
-    /// Fails if one of `files` is elsewhere in the package's repository and was changed since the unit was started.
-    fn check_beside(&self, files: &[PathBuf]) -> CargoResult<()> {
-        let Some(checkout) = &self.checkout else {
-            return Ok(());
-        };
-        for file in files {
-            let file = paths::normalize_path(file);
-            let is_own = (self.pkg_roots.iter()).any(|dir| file.starts_with(dir));
-            if !is_own && file.starts_with(checkout) && was_changed_since(&file, self.started) {
-                bail!("`{}` was changed while it was built", file.display());
-            }
-        }
-        Ok(())
+    /// One of `files` that is elsewhere in the package's repository and was changed since the unit was started.
+    fn changed_beside(&self, files: impl IntoIterator<Item = PathBuf>) -> Option<PathBuf> {
+        let checkout = self.checkout.as_ref()?;
+        let checkouts = and_real(checkout);
+        files.into_iter().find(|file| {
+            // Links in the package may lead there.
+            and_real(&paths::normalize_path(file)).iter().any(|file| {
+                let is_in = |dirs: &[PathBuf]| dirs.iter().any(|dir| file.starts_with(dir));
+                is_in(&checkouts)
+                    && !is_in(&self.pkg_roots)
+                    && was_changed_since(file, self.started)
+            })
+        })
     }
 
-    /// Notes a file that the unit depends on. `is_read` if it is certain that it was there and was read.
-    fn note_file(
-        &self,
-        file: &Path,
-        is_read: bool,
-        observed: &mut Vec<Observed>,
-    ) -> CargoResult<()> {
+    fn note_file(&self, file: &Path, observed: &mut Vec<Observed>) -> CargoResult<()> {
         let absolute = self.pkg_root.join(file);
         let normal = paths::normalize_path(&absolute);
         let is_settled = self.settled.iter().any(|dir| normal.starts_with(dir));
-        if is_settled && !(is_read && self.is_not_compared(&normal)) {
+        if is_settled && !(self.is_not_compared(&normal) && normal.is_file()) {
             return Ok(());
         }
         observed.push(Observed::file(&normal)?);
@@ -653,7 +651,6 @@ pub(super) fn settled_variables(unit: &Unit) -> HashSet<&'static str> {
         "CARGO_PKG_VERSION_PATCH",
         "CARGO_PKG_VERSION_PRE",
     ]);
-    names.extend((unit.pkg.manifest().metadata().env_vars()).map(|(name, _)| name));
     if unit.target.is_executable() {
         names.insert("CARGO_BIN_NAME");
     }

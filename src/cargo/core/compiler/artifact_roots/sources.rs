@@ -9,10 +9,11 @@
 //! Compared are names and contents of what `cargo vendor` would list, so neither modes nor `.gitignore` and the like, unless rustc
 //! reads it. A plan digests all packages for which there is something to compare, with several threads. What is recorded with a unit
 //! is what the files were when it was started. It is not committed if the manifest was another one when Cargo read it, or if any file or directory
-//! was touched until rustc had finished; a build script may write what was there before. Of a git checkout it is only that which is looked at:
-//! that it was the commit's before is taken for granted, as stock does.
+//! was touched until rustc had finished, or any file until a build script had: directories that were others for a while are not noticed there, as scripts
+//! make and remove files of their own. Of a git checkout it is only that which is looked at: that it was the commit's before is taken
+//! for granted, as stock does.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsStr;
 use std::fs::Metadata;
 use std::path::{Path, PathBuf};
@@ -30,6 +31,9 @@ use crate::core::{Package, SourceId, SourceKind};
 
 /// The file in which packages of directory sources have the checksums of their files.
 const LIST: &str = ".cargo-checksum.json";
+
+/// What Cargo writes when it has unpacked a package.
+const UNPACKED: &str = ".cargo-ok";
 
 /// How many threads digest files at the most. They have no token of a jobserver, as they are done before anything is compiled.
 const THREADS: usize = 8;
@@ -82,7 +86,7 @@ pub(super) fn key_field(pkg: &Package, is_vendored: bool) -> Option<(String, Sou
     let (sources, listed) = if are_compared(pkg, is_vendored) {
         (Sources::Compared, None)
     } else if is_vendored {
-        let look = Look::at(pkg.root());
+        let look = Look::at_links(pkg.root(), true);
         let digest = digest_of_vendored(pkg.root())?;
         (Sources::InKey(look, digest), Some(digest.to_string()))
     } else {
@@ -123,43 +127,71 @@ pub(super) struct Look {
     files: Digest,
     /// When directories were changed: they may have been others for a while.
     dirs: Digest,
+    is_touched: bool,
 }
 
 impl Look {
-    /// That of the package in `root`. What can't be read now is told from what can, and is nothing that is compiled.
-    pub fn at(root: &Path) -> Look {
+    /// That of the package in `root`, whose files are told from others by `sources`. What can't be read is nothing that is compiled.
+    pub fn at(root: &Path, sources: Sources) -> Look {
+        Look::at_links(root, matches!(sources, Sources::InKey(..)))
+    }
+
+    /// `are_followed`: whether what is behind links to directories is looked at.
+    fn at_links(root: &Path, are_followed: bool) -> Look {
         let [mut files, mut dirs] = [Vec::new(), Vec::new()];
-        let entries = walkdir::WalkDir::new(root)
-            .follow_links(true)
-            .sort_by_file_name()
-            .into_iter();
-        // The repository of a git checkout has more files than its packages.
-        for entry in entries.filter_entry(|entry| entry.file_name() != ".git") {
-            let path = match &entry {
-                Ok(entry) => entry.path(),
-                // Of links, one that leads nowhere, or back.
-                Err(error) => error.path().unwrap_or(root),
-            };
-            let meta = entry.as_ref().ok().and_then(|it| it.metadata().ok());
-            let parts = match &meta {
-                Some(meta) if meta.is_dir() => &mut dirs,
-                _ => &mut files,
-            };
-            parts.push(path.as_os_str().as_encoded_bytes().to_vec());
-            parts.push(meta.as_ref().map_or_else(Vec::new, stamp));
-            let link = (entry.as_ref().map_or(true, |it| it.path_is_symlink()))
-                .then(|| std::fs::symlink_metadata(path).ok());
-            parts.push(link.flatten().as_ref().map_or_else(Vec::new, stamp));
+        let mut open = vec![root.to_owned()];
+        let mut seen = HashSet::new();
+        let mut last_modified = FileTime::zero();
+        while let Some(dir) = open.pop() {
+            if !seen.insert(std::fs::canonicalize(&dir).ok()) {
+                continue;
+            }
+            let entries = walkdir::WalkDir::new(&dir).sort_by_file_name().into_iter();
+            // The repository of a git checkout has more files than its packages.
+            for entry in entries.filter_entry(|entry| entry.file_name() != ".git") {
+                let Ok(entry) = entry else {
+                    files.push(Vec::new());
+                    continue;
+                };
+                let path = entry.path();
+                let meta = entry.metadata().ok();
+                let target = (entry.path_is_symlink()).then(|| std::fs::metadata(path).ok());
+                let target = target.flatten();
+                if are_followed && target.as_ref().is_some_and(Metadata::is_dir) {
+                    open.push(path.to_owned());
+                }
+                let is_dir = meta.as_ref().is_some_and(Metadata::is_dir);
+                if let Some(meta) = meta
+                    .as_ref()
+                    .filter(|_| !is_dir && !path.ends_with(UNPACKED))
+                {
+                    let modified = FileTime::from_last_modification_time(meta);
+                    last_modified = last_modified.max(modified);
+                }
+                let parts = if is_dir { &mut dirs } else { &mut files };
+                parts.push(path.as_os_str().as_encoded_bytes().to_vec());
+                parts.extend([meta, target].map(|it| it.as_ref().map_or_else(Vec::new, stamp)));
+            }
         }
+        let unpacked = std::fs::metadata(root.join(UNPACKED));
+        let is_touched = unpacked.map_or(true, |meta| {
+            last_modified > FileTime::from_last_modification_time(&meta)
+        });
         Look {
             files: Digest::of_parts(files),
             dirs: Digest::of_parts(dirs),
+            is_touched,
         }
     }
 
     /// Whether all files look the same as in `other`.
     pub fn has_files_of(&self, other: &Look) -> bool {
         self.files == other.files
+    }
+
+    /// Whether a file was modified after Cargo had unpacked the package, or may have been. Archives have times that were long before.
+    pub fn is_touched(&self) -> bool {
+        self.is_touched
     }
 }
 
@@ -240,10 +272,12 @@ impl SourceDigests {
     ) -> Option<Digest> {
         match sources {
             Sources::Settled => None,
-            Sources::InKey(in_key, digest) if in_key == look => Some(digest),
-            Sources::InKey(..) => match listed(root) {
-                Some(list) if !are_as_listed(root, &list) => None,
-                _ => digest_of_vendored(root),
+            Sources::InKey(in_key, digest) => match listed(root) {
+                Some(list) => (are_as_listed(root, &list))
+                    .then(|| digest_of_vendored(root))
+                    .flatten(),
+                None if in_key.has_files_of(&look) => Some(digest),
+                None => digest_of_vendored(root),
             },
             Sources::Compared => self.of_present(root, is_vendored, look),
         }
@@ -303,7 +337,7 @@ fn digest_of_list(files: &BTreeMap<String, String>) -> Digest {
 
 /// Whether the file of a package with this path is not compared: it is none of those that `cargo vendor` would list.
 pub(super) fn is_left_out(path: &Path) -> bool {
-    const LEFT_OUT: &[&str] = &[".cargo-ok", ".gitattributes", ".gitignore", LIST];
+    const LEFT_OUT: &[&str] = &[UNPACKED, ".gitattributes", ".gitignore", LIST];
     let is_one = |name: &OsStr| LEFT_OUT.iter().any(|left_out| name == *left_out);
     path.file_name().is_some_and(is_one) || path.iter().any(|part| part == ".git")
 }

@@ -299,7 +299,10 @@ fn candidate(
     let is_primary = build_runner.is_primary_package(unit);
     let var = inner.environment.of(&unit.pkg, is_primary);
     let settled_variables = settled_variables(unit);
-    let is_settled_variable = |name: &str| settled_variables.contains(name);
+    // Unlike keys, fingerprints have the rest of what the package says as well.
+    let metadata = unit.pkg.manifest().metadata();
+    let is_settled_variable =
+        |name: &str| settled_variables.contains(name) || metadata.env_var(name).is_some();
     let is_as_it_was = (watched.env.iter()).all(|(name, value)| {
         is_settled_variable(name) || var(name).as_deref() == value.as_deref().map(OsStr::new)
     }) && (watched.files.iter()).all(|file| {
