@@ -776,9 +776,11 @@ fn script_that_writes_into_its_package() {
     assert_eq!(two.says(), "42");
 }
 
-/// The same where a later project of the same home finds the file, which its run leaves alone.
+/// The same where a later project of the same home finds the file, which its run leaves alone. As both were of crates.io itself, the
+/// packages were not compared.
 #[cargo_test]
 fn script_that_wrote_into_its_package_once() {
+    let crates_io = registry::init().index_url().to_string();
     publish_script(
         "writes",
         r#"
@@ -790,15 +792,18 @@ fn script_that_wrote_into_its_package_once() {
         "mod written; pub use written::VALUE;",
     );
     let main = r#"fn main() { println!("{}", writes::VALUE); }"#;
-    let [deps, fresh] = ["deps", "fresh-home"].map(dir);
-    cp(&paths::cargo_home(), &fresh);
+    let [deps, home, fresh] = ["deps", "home", "fresh-home"].map(dir);
     let apps = ["one", "two", "three"].map(|name| app(name, "writes = '1.0'", main));
     let [one, two, three] = &apps;
-    one.cargo("build").deps_dir(&deps).run();
-    two.cargo("build").deps_dir(&deps).run();
+    let cargo = |app: &Project, command: &str, home: &Path| {
+        let cargo = app.cargo(command).env("CARGO_HOME", home);
+        cargo.env("__CARGO_TEST_CRATES_IO_URL_DO_NOT_USE_THIS", &crates_io)
+    };
+    for app in [one, two] {
+        cargo(app, "build", &home).deps_dir(&deps).run();
+    }
     for command in ["check", "build"] {
-        let cargo = three.cargo(command).env("CARGO_HOME", &fresh);
-        cargo.roots([&deps]).run();
+        cargo(three, command, &fresh).roots([&deps]).run();
     }
     assert_eq!(three.says(), "42");
 }
