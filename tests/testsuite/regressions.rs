@@ -1888,12 +1888,12 @@ fn vendored_package_whose_script_writes_what_is_there() {
     assert!(report.rustc.is_empty(), "{report}");
 }
 
+/// A build that has come to a point, and what lets it go on.
+type Reached = (Running, Box<dyn FnOnce()>);
+
 /// Builds over `inner`, in a git repository with a README.md and these files, and changes that when `reach` says so, while it is built.
 #[track_caller]
-fn assert_changed_repository_is_not_taken(
-    files: &[(&str, &str)],
-    reach: fn(Cargo) -> (Running, Box<dyn FnOnce()>),
-) {
+fn assert_changed_repository_is_not_taken(files: &[(&str, &str)], reach: fn(Cargo) -> Reached) {
     let gitted = git::new("gitted", |project| {
         let project = project.file("README.md", "first");
         let manifest = manifest("inner", "", "");
