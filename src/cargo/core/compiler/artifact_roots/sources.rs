@@ -357,9 +357,10 @@ fn checksums(root: &Path) -> Option<BTreeMap<String, String>> {
 
 /// Checksum of a file, written as in lists. `None` if it can't be read, or is something else: from a pipe nothing may ever come.
 fn checksum_of(file: &Path) -> Option<String> {
-    let is_file = std::fs::metadata(file).is_ok_and(|meta| meta.is_file());
-    let mut checksum = Sha256::new();
-    is_file.then(|| checksum.update_path(file).ok().map(Sha256::finish_hex))?
+    if !std::fs::metadata(file).ok()?.is_file() {
+        return None;
+    }
+    Some(Sha256::new().update_path(file).ok()?.finish_hex())
 }
 
 /// Names of all files below `root`, with slashes.
