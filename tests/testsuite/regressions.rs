@@ -1964,6 +1964,261 @@ fn package_whose_script_adds_a_file() {
     assert_eq!(units_of(&deps, "leaf-1.0.0").len(), 2, "{report}");
 }
 
+/// `leaf`, whose build script writes a source as `FOO` says, if it is set.
+fn leaf_that_is_written() -> registry::Package {
+    let script = r#"
+        println!("cargo::rerun-if-env-changed=FOO");
+        if let Ok(foo) = std::env::var("FOO") {
+            std::fs::write("src/value.rs", format!("pub const VALUE: u32 = {foo};")).unwrap();
+        }
+    "#;
+    let mut leaf = scripted("leaf", script, "mod value; pub use value::VALUE;");
+    leaf.file("src/value.rs", "pub const VALUE: u32 = 0;");
+    leaf
+}
+
+/// A build script wrote a source of its package, and then the library was taken that was compiled from what had been there, or from what
+/// another run had written. `member` makes a project with that `leaf`, and `build` has one of its own home.
+#[track_caller]
+fn assert_written_source_is_compiled(
+    member: impl Fn(&str) -> Project,
+    build: impl Fn(&Project, &Path) -> Cargo,
+) {
+    let deps = dir("deps");
+    let [one, two, three] = ["one", "two", "three"].map(member);
+    let builds = [
+        (&one, None, "0"),
+        (&one, Some("1"), "1"),
+        (&one, Some("1"), "1"),
+        (&one, Some("2"), "2"),
+        (&two, Some("3"), "3"),
+        (&two, Some("1"), "1"),
+        (&three, None, "0"),
+    ];
+    for (number, (app, written, value)) in builds.into_iter().enumerate() {
+        let mut cargo = build(app, &deps);
+        if let Some(written) = written {
+            cargo = cargo.env("FOO", written);
+        }
+        let report = cargo.run();
+        assert_eq!(app.says(), value, "{number}: {report}");
+    }
+    // What was written then is there, and is what stock would compile.
+    let report = build(&one, &deps).run();
+    assert!(["0", "2"].contains(&&*one.says()), "{report}");
+}
+
+/// Has the test's registry be crates.io itself for builds with a home of their own.
+fn build_as_of_crates_io() -> impl Fn(&Project, &Path) -> Cargo {
+    let crates_io = registry::init().index_url().to_string();
+    move |app, deps| {
+        let build = build_with_own_home(app, deps);
+        build.env("__CARGO_TEST_CRATES_IO_URL_DO_NOT_USE_THIS", &crates_io)
+    }
+}
+
+#[cargo_test]
+fn package_whose_script_writes_a_source() {
+    let build = build_as_of_crates_io();
+    publish_leaf(leaf_that_is_written());
+    assert_written_source_is_compiled(|name| user_of_leaf(name, ""), build);
+}
+
+#[cargo_test]
+fn package_of_a_mirror_whose_script_writes_a_source() {
+    let config = mirror();
+    publish_leaf(leaf_that_is_written());
+    assert_written_source_is_compiled(|name| user_of_leaf(name, &config), build_with_own_home);
+}
+
+#[cargo_test]
+fn vendored_package_whose_script_writes_a_source() {
+    publish_leaf(leaf_that_is_written());
+    let member = |name: &str| {
+        let app = user_of_leaf(name, "");
+        vendor(&app);
+        empty_list(&app);
+        app
+    };
+    assert_written_source_is_compiled(member, build_with_own_home);
+}
+
+#[cargo_test]
+fn git_package_whose_script_writes_a_source() {
+    let config = mirror();
+    publish_leaf(leaf_that_is_written());
+    // The same files.
+    let unpacked = user_of_leaf("unpacked", &config);
+    fetch_to_own_home(&unpacked);
+    let leaf = dir_of_leaf(&unpacked.root().join("home"));
+    let gitted = git::new("gitted", |project| {
+        (["Cargo.toml", "build.rs", "src/lib.rs", "src/value.rs"].iter())
+            .fold(project, |project, file| {
+                project.file(file, &fs::read_to_string(leaf.join(file)).unwrap())
+            })
+    });
+    let dependency = format!("leaf.git = '{}'", gitted.url());
+    let main = r#"fn main() { println!("{}", leaf::VALUE); }"#;
+    let member = |name: &str| {
+        let app = app(name, &dependency, main);
+        app.change_file(".cargo/config.toml", &config);
+        app
+    };
+    assert_written_source_is_compiled(member, build_with_own_home);
+}
+
+/// A build script leaves a file in its package, where another project has just unpacked that. The library was compiled with the file,
+/// and was looked for without it.
+#[cargo_test]
+fn package_whose_script_leaves_a_file() {
+    let build = build_as_of_crates_io();
+    publish_leaf_with(r#"std::fs::write("left", "").unwrap();"#);
+    let deps = dir("deps");
+    let [one, two] = ["one", "two"].map(|name| user_of_leaf(name, ""));
+    build(&one, &deps).run();
+    let report = build(&two, &deps).run();
+    assert_eq!(report.compiled(), ["two bin"], "{report}");
+}
+
+/// A file that a build script removed was not missed: what came of its package without it was recorded as crates.io's.
+#[cargo_test]
+fn package_whose_script_removed_a_file() {
+    let build = build_as_of_crates_io();
+    let script = r#"
+        println!("cargo::rerun-if-changed=build.rs");
+        let is_first = std::fs::remove_file("once").is_ok();
+        println!("cargo::rustc-env=VALUE={}", if is_first { "first" } else { "later" });
+    "#;
+    let mut leaf = scripted("leaf", script, r#"pub const VALUE: &str = env!("VALUE");"#);
+    leaf.file("once", "");
+    publish_leaf(leaf);
+    let deps = dir("deps");
+    let [one, two, three] = ["one", "two", "three"].map(|name| user_of_leaf(name, ""));
+    for (app, home, value) in [
+        (&one, &one, "first"),
+        (&two, &one, "later"),
+        (&three, &three, "first"),
+    ] {
+        let home = home.root().join("home");
+        let report = build(app, &deps).env("CARGO_HOME", home).run();
+        assert_eq!(app.says(), value, "{report}");
+    }
+}
+
+/// Build scripts that do this to their package leave its contents as they were, and ran in each build.
+#[track_caller]
+fn assert_script_is_run_once(script: &str) {
+    let build = build_as_of_crates_io();
+    publish_leaf_with(script);
+    let deps = dir("deps");
+    let [one, two] = ["one", "two"].map(|name| user_of_leaf(name, ""));
+    let report = build(&one, &deps).run();
+    assert_eq!(report.scripts, ["leaf"], "{report}");
+    // Where it has run, and where it has not.
+    for home in [&one, &two] {
+        let home = home.root().join("home");
+        let report = build(&two, &deps).env("CARGO_HOME", home).run();
+        assert!(report.scripts.is_empty(), "{report}");
+        assert!(!report.compiled().contains(&"leaf lib"), "{report}");
+    }
+}
+
+#[cargo_test]
+fn script_that_makes_a_file_of_its_package_executable() {
+    assert_script_is_run_once(
+        r#"
+            use std::os::unix::fs::PermissionsExt;
+            let mode = std::fs::Permissions::from_mode(0o755);
+            std::fs::set_permissions("build.rs", mode).unwrap();
+        "#,
+    );
+}
+
+#[cargo_test]
+fn script_that_writes_what_is_in_its_package() {
+    assert_script_is_run_once(
+        r#"std::fs::write("build.rs", std::fs::read("build.rs").unwrap()).unwrap();"#,
+    );
+}
+
+/// A build script is to be run again for what its package says of itself. What it was given was compared with what is in the
+/// environment, where nothing is.
+#[cargo_test]
+fn script_that_watches_a_variable_about_its_package() {
+    let config = mirror();
+    let script = r#"
+        println!("cargo::rerun-if-env-changed=CARGO_PKG_DESCRIPTION");
+        println!("cargo::rerun-if-env-changed=CARGO_PKG_AUTHORS");
+    "#;
+    publish_leaf_with(script);
+    let deps = dir("deps");
+    let [one, two] = ["one", "two"].map(|name| user_of_leaf(name, &config));
+    build_with_own_home(&one, &deps).run();
+    let report = build_with_own_home(&two, &deps).run();
+    assert!(report.scripts.is_empty(), "{report}");
+    report.assert_compiled(&["two bin"]);
+}
+
+/// Stock notices that a package says something else of itself. A target directory of stock's was taken all the same.
+#[cargo_test]
+fn package_in_a_target_dir_that_says_something_else() {
+    let config = mirror();
+    let mut leaf = package("leaf");
+    leaf.file(
+        "Cargo.toml",
+        &published(
+            "leaf",
+            "description = 'first'\n[dependencies]\nslow = '1.0'",
+        ),
+    )
+    .file(
+        "src/lib.rs",
+        r#"pub const VALUE: &str = env!("CARGO_PKG_DESCRIPTION");"#,
+    );
+    publish_leaf(leaf);
+    let [built, over] = ["built", "over"].map(|name| user_of_leaf(name, &config));
+    let cargo = |app: &Project| {
+        let home = built.root().join("home");
+        app.cargo("build").env("CARGO_HOME", home)
+    };
+    cargo(&built).with_exe(&stock_cargo()).run();
+    let build = || cargo(&over).roots([built.build_dir()]).run();
+    build().assert_compiled(&["over bin"]);
+    assert_eq!(over.says(), "first");
+    edit_leaf(&built, "Cargo.toml", ["first", "second"]);
+    let report = build();
+    assert_eq!(over.says(), "second", "{report}");
+}
+
+/// A build script of a package in a repository has git refresh its index, and a file beside the package for a while. That was
+/// a changed repository, in which it ran in each build.
+#[cargo_test]
+fn git_package_whose_script_looks_at_its_repository() {
+    let script = format!(
+        r#"fn main() {{
+            log_run();
+            println!("cargo::rerun-if-changed=../.git/index");
+            println!("cargo::rerun-if-changed=..");
+            let index = std::fs::read("../.git/index").unwrap();
+            std::fs::write("../.git/index", index).unwrap();
+            std::fs::write("../temporary", "").unwrap();
+            std::fs::remove_file("../temporary").unwrap();
+        }}{LOG_RUN}"#
+    );
+    let gitted = git::new("gitted", |project| {
+        project
+            .file("inner/Cargo.toml", &manifest("inner", "", ""))
+            .file("inner/build.rs", &script)
+            .file("inner/src/lib.rs", "")
+    });
+    let dependencies = format!("inner.git = '{}'", gitted.url());
+    let app = app("app", &dependencies, "fn main() {}");
+    let build = || app.cargo("build").deps_dir(dir("deps")).run();
+    assert_eq!(build().scripts, ["inner"]);
+    let report = build();
+    assert!(report.scripts.is_empty(), "{report}");
+}
+
 /// In a registry of files that stands for crates.io.
 #[track_caller]
 fn assert_replaced_local_package_is_another(

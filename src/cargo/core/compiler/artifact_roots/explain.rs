@@ -16,6 +16,7 @@ use serde::Serialize;
 use unit_store::{Difference, KeyBuilder, Keys, Observed, Root, World};
 
 use super::plan::{directory_name, topological_order};
+use super::sources::Files;
 use super::{Apart, Inner, Source, State, describe, sources, target_dir};
 use crate::core::compiler::{BuildRunner, Unit};
 
@@ -512,14 +513,13 @@ fn why_not_this(
     root: &Root,
 ) -> Option<Reason> {
     let (candidates, _) = root.candidates(&directory_name(unit), inner.entries[unit].key);
-    let var = (inner.environment).of(&unit.pkg, build_runner.is_primary_package(unit));
+    let var = (inner.environment).of(unit, build_runner.is_primary_package(unit));
+    let has_run = inner.ran.contains(&unit.pkg.package_id());
+    let pkg_files = Files::of(&inner.source_digests, unit, &inner.entries[unit], has_run);
     let world = World {
         var: &var,
-        pristine: inner.entries[unit].is_pristine,
-        sources: &|| {
-            let is_vendored = inner.entries[unit].is_vendored;
-            (inner.source_digests).get(unit.pkg.root(), is_vendored)
-        },
+        pristine: pkg_files.are_pristine(),
+        sources: &|| pkg_files.digest(),
     };
     let mut files = Default::default();
     let built = match &inner.entries[unit].state {
@@ -536,6 +536,9 @@ fn why_not_this(
             .collect_vec();
         if let Some((unset, text)) = say_observed(&changed, &var) {
             return Some((changed.len(), unset, text));
+        }
+        if !pkg_files.are_those_of(&candidate.record.observed) {
+            return Some((1, 0, OTHER_SOURCES.to_owned()));
         }
         let others = (build_runner.unit_deps(unit).iter())
             .map(|dependency| &dependency.unit)
@@ -574,6 +577,9 @@ fn why_not_this(
     Some(Reason::Own(reason, Vec::new()))
 }
 
+/// What is said of a build from other files of its package.
+const OTHER_SOURCES: &str = "with other contents of the package";
+
 /// Says of which inputs a build has seen another state, and how many variables among them are not set
 /// now. `None` if that is of its dependencies only.
 fn say_observed(
@@ -596,7 +602,7 @@ fn say_observed(
                 gone.push(format!("`{}`", path.display()));
             }
             Observed::File { path, .. } => contents.push(format!("`{}`", path.display())),
-            Observed::Sources { .. } => texts.push("with other contents of the package".to_owned()),
+            Observed::Sources { .. } => texts.push(OTHER_SOURCES.to_owned()),
             Observed::Location { path } => texts.push(format!(
                 "with its path in it, which was `{}`",
                 path.display()

@@ -70,6 +70,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use unit_store::{Dependency, Digest, FileDigests, Key, KeyBuilder, Observed, Root};
 
 use super::{BuildRunner, Executor, Freshness, Unit};
+use crate::core::PackageId;
 use crate::core::compiler::CompileMode;
 use crate::util::GlobalContext;
 use crate::util::errors::CargoResult;
@@ -112,6 +113,8 @@ struct Inner {
     order: Vec<Unit>,
     /// Units whose jobs are made when their dependencies are there.
     late: FxHashSet<Unit>,
+    /// Packages of which a build script was run in this build.
+    ran: FxHashSet<PackageId>,
     executor: Option<Arc<dyn Executor>>,
     environment: Arc<observe::Environment>,
     source_digests: Arc<sources::SourceDigests>,

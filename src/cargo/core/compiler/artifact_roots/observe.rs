@@ -27,7 +27,6 @@ use unit_store::{
 
 use super::sources::{Look, SourceDigests, Sources, change_time, is_left_out};
 use super::{Inner, Places, Source};
-use crate::core::Package;
 use crate::core::compiler::fingerprint::parse_rustc_dep_info;
 use crate::core::compiler::{BuildOutput, BuildRunner, Unit};
 use crate::util::errors::CargoResult;
@@ -57,15 +56,20 @@ impl Environment {
         })
     }
 
-    /// The variables as the units of `pkg` see them.
+    /// The variables as `unit` sees them. `is_primary` if it is of a package that was asked for.
+    ///
+    /// For a build script they are those that Cargo asks about the ones that the script wants to be run again for, which has nothing
+    /// to do with what it is given under that name.
     pub fn of<'a>(
         &'a self,
-        pkg: &'a Package,
+        unit: &'a Unit,
         is_primary: bool,
     ) -> impl Fn(&str) -> Option<OsString> + 'a {
+        let (pkg, is_run) = (&unit.pkg, unit.mode.is_run_custom_build());
         move |name| match name {
             "CARGO_MANIFEST_DIR" => Some(pkg.root().into()),
             "CARGO_MANIFEST_PATH" => Some(pkg.manifest_path().into()),
+            _ if is_run => self.var(name),
             "CARGO_PRIMARY_PACKAGE" if is_primary => Some("1".into()),
             _ => match pkg.manifest().metadata().env_var(name) {
                 Some(value) => Some(value.into_owned().into()),
@@ -129,7 +133,7 @@ pub(super) struct Observer {
 /// The files of a package when a unit of it was started.
 struct Begun {
     look: Look,
-    /// By which they are told from others, see [`SourceDigests::by`].
+    /// By which they are told from others if they are compared, see [`SourceDigests::by`].
     digest: Option<Digest>,
     /// Whether the manifest was what Cargo had read, maybe long before. Not all that it says is in the key.
     is_as_parsed: bool,
@@ -190,9 +194,10 @@ impl Observer {
                     let contents = std::fs::read(manifest_path).ok();
                     contents.is_some_and(|it| Some(Digest::of_bytes(it)) == manifest)
                 };
+                let digest = || source_digests.by(sources, &pkg_root, is_vendored, look);
                 Begun {
                     look,
-                    digest: source_digests.by(sources, &pkg_root, is_vendored, look),
+                    digest: sources.is_compared(look).then(digest).flatten(),
                     is_as_parsed: matches!(sources, Sources::Settled) || is_as_parsed(),
                 }
             });
@@ -340,11 +345,19 @@ impl Observer {
         (self.begun.get()).is_none_or(|begun| look != begun.look)
     }
 
-    /// Whether the package has other files than when the unit was started, or some that were touched. Build scripts may make and remove
-    /// files there.
+    /// Whether the package has other files than when the unit was started. Build scripts may make and remove files there, and write what
+    /// is there.
     fn has_other_files(&self) -> bool {
+        let Some(begun) = self.begun.get() else {
+            return true;
+        };
         let look = Look::at(&self.pkg_root, self.sources);
-        (self.begun.get()).is_none_or(|begun| !look.has_files_of(&begun.look))
+        let digest = || {
+            let (root, is_vendored) = (&self.pkg_root, self.is_vendored);
+            self.source_digests
+                .by(self.sources, root, is_vendored, look)
+        };
+        !look.has_contents_of(&begun.look) && (begun.digest.is_none() || digest() != begun.digest)
     }
 
     /// See [`digest_of_declared`].
@@ -362,10 +375,10 @@ impl Observer {
             bail!("the package in `{dir}` was changed before it was built");
         }
         match self.sources {
-            Sources::Settled => Ok(Vec::new()),
+            sources if !sources.is_compared(begun.look) => Ok(Vec::new()),
             Sources::InKey(_, digest) if begun.digest == Some(digest) => Ok(Vec::new()),
             Sources::InKey(..) => bail!("the package in `{dir}` was changed before it was built"),
-            Sources::Compared => {
+            Sources::Settled | Sources::Compared => {
                 let digest = begun.digest.with_context(|| {
                     format!("the package in `{dir}` can't be read, or is not what it lists")
                 })?;
@@ -398,7 +411,8 @@ impl Observer {
         matches!(self.sources, Sources::Compared) && inside.any(is_left_out)
     }
 
-    /// One of `files` that is elsewhere in the package's repository and was changed since the unit was started.
+    /// One of `files` that is elsewhere in the package's repository and was changed since the unit was started. What git says of it
+    /// may be asked for meanwhile, and directories have files for a while.
     fn changed_beside(&self, files: impl IntoIterator<Item = PathBuf>) -> Option<PathBuf> {
         let checkout = self.checkout.as_ref()?;
         let checkouts = and_real(checkout);
@@ -408,7 +422,8 @@ impl Observer {
                 let is_in = |dirs: &[PathBuf]| dirs.iter().any(|dir| file.starts_with(dir));
                 is_in(&checkouts)
                     && !is_in(&self.pkg_roots)
-                    && was_changed_since(file, self.started)
+                    && !file.iter().any(|part| part == ".git")
+                    && is_any_changed_since(file, self.started, Extent::FilesOfRepository)
             })
         })
     }
@@ -421,7 +436,7 @@ impl Observer {
             return Ok(());
         }
         observed.push(Observed::file(&normal)?);
-        if was_changed_since(&normal, self.started) {
+        if is_any_changed_since(&normal, self.started, Extent::All) {
             bail!("`{}` was changed while it was built", normal.display());
         }
         // Found from where the package is, it seems: where that is elsewhere, so is the file.
@@ -605,8 +620,16 @@ pub(super) fn digest_of_declared(output: &BuildOutput, pkg: &Path, settled: &[&P
     Digest::of_parts(digests)
 }
 
+/// What of a directory tree counts.
+#[derive(Clone, Copy, PartialEq)]
+enum Extent {
+    All,
+    /// Files that are not git's own.
+    FilesOfRepository,
+}
+
 /// Whether something at `path` was changed, replaced or removed since the time `started`.
-fn was_changed_since(path: &Path, started: FileTime) -> bool {
+fn is_any_changed_since(path: &Path, started: FileTime, extent: Extent) -> bool {
     let Some(present) = path
         .ancestors()
         .find(|path| path.symlink_metadata().is_ok())
@@ -615,11 +638,13 @@ fn was_changed_since(path: &Path, started: FileTime) -> bool {
     };
     // What is missing may just have been removed.
     let depth = if present == path { usize::MAX } else { 0 };
+    let is_all = extent == Extent::All || depth == 0;
     walkdir::WalkDir::new(present)
         .max_depth(depth)
         .into_iter()
+        .filter_entry(|entry| is_all || entry.file_name() != ".git")
         .filter_map(|entry| entry.ok()?.metadata().ok())
-        .any(|meta| change_time(&meta) > started)
+        .any(|meta| (is_all || !meta.is_dir()) && change_time(&meta) > started)
 }
 
 /// What `env!` of the variable `name` looks like in source.

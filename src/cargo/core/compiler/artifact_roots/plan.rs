@@ -69,6 +69,7 @@ pub(in crate::core::compiler) fn plan(build_runner: &mut BuildRunner<'_, '_>) ->
         apart: UnitMap::default(),
         order: Vec::new(),
         late: FxHashSet::default(),
+        ran: FxHashSet::default(),
         executor: None,
         environment: Arc::new(observe::Environment::new(build_runner.bcx.gctx)?),
         source_digests: Default::default(),
@@ -398,23 +399,22 @@ impl Inner {
         mut first: impl FnMut(usize, &Root, Key) -> First,
     ) -> CargoResult<Vec<Candidate>> {
         let gctx = build_runner.bcx.gctx;
-        let &Entry {
-            key,
-            is_pristine,
-            is_vendored,
-            ..
-        } = &self.entries[unit];
+        let entry = &self.entries[unit];
+        let key = entry.key;
+        let has_run = self.ran.contains(&unit.pkg.package_id());
+        let pkg_files = sources::Files::of(&self.source_digests, unit, entry, has_run);
         let is_primary = build_runner.is_primary_package(unit);
-        let var = self.environment.of(&unit.pkg, is_primary);
+        let var = self.environment.of(unit, is_primary);
         let world = World {
             var: &var,
-            pristine: is_pristine,
-            sources: &|| self.source_digests.get(unit.pkg.root(), is_vendored),
+            pristine: pkg_files.are_pristine(),
+            sources: &|| pkg_files.digest(),
         };
         let mut found = Vec::new();
         for (number, source) in self.sources.iter().enumerate() {
             let root = match source {
                 Source::Root(root) => root,
+                Source::TargetDir(_) if pkg_files.are_touched() => continue,
                 Source::TargetDir(_) => {
                     let known = self.in_target_dirs.get(unit).into_iter().flatten();
                     found.extend(known.filter(|found| found.root == number).cloned());
@@ -422,8 +422,9 @@ impl Inner {
                 }
             };
             let mut holds = |candidate: &unit_store::Candidate| {
-                (candidate.record.observed.iter())
-                    .all(|input| input.holds(&candidate.dir, &world, &mut self.files))
+                let observed = &candidate.record.observed;
+                (observed.iter()).all(|input| input.holds(&candidate.dir, &world, &mut self.files))
+                    && pkg_files.are_those_of(observed)
             };
             if extent == Extent::First {
                 match first(number, root, key) {

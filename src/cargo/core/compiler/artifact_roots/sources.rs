@@ -9,9 +9,13 @@
 //! Compared are names and contents of what `cargo vendor` would list, so neither modes nor `.gitignore` and the like, unless rustc
 //! reads it. A plan digests all packages for which there is something to compare, with several threads. What is recorded with a unit
 //! is what the files were when it was started. It is not committed if the manifest was another one when Cargo read it, or if any file or directory
-//! was touched until rustc had finished, or any file until a build script had: directories that were others for a while are not noticed there, as scripts
-//! make and remove files of their own. Of a git checkout it is only that which is looked at: that it was the commit's before is taken
-//! for granted, as stock does.
+//! was touched until rustc had finished, or any file had become another one until a build script had: directories that were others for a while are
+//! not noticed there, as scripts make and remove files of their own.
+//!
+//! What such a script wrote is there for the units that come after it, in this build and the next. So once a script was run, what was found out before
+//! of its package counts no more; and packages that Cargo unpacked or checked out itself, whose files nobody compares otherwise, are compared if
+//! anything in them is newer than that. That is asked of those that are built only: what is found in roots when nothing was run yet is taken as what Cargo
+//! made it, as stock does with target directories.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsStr;
@@ -23,16 +27,17 @@ use std::thread;
 
 use cargo_util::Sha256;
 use filetime::FileTime;
-use unit_store::Digest;
+use unit_store::{Digest, Observed};
 
+use super::Entry;
 use super::key::optional;
-use crate::core::compiler::BuildRunner;
+use crate::core::compiler::{BuildRunner, Unit};
 use crate::core::{Package, SourceId, SourceKind};
 
 /// The file in which packages of directory sources have the checksums of their files.
 const LIST: &str = ".cargo-checksum.json";
 
-/// What Cargo writes when it has unpacked a package.
+/// What Cargo writes to a package when it has unpacked it, and to a repository when it has checked it out.
 const UNPACKED: &str = ".cargo-ok";
 
 /// How many threads digest files at the most. They have no token of a jobserver, as they are done before anything is compiled.
@@ -64,12 +69,79 @@ pub(super) fn is_overlaid(registries: &[PathBuf], pkg: &Package) -> bool {
 /// How the files of a package are told from others under one name and version.
 #[derive(Clone, Copy)]
 pub(super) enum Sources {
-    /// By what Cargo says of their source.
+    /// By what Cargo says of their source, as long as they are what it checked out.
     Settled,
     /// By a digest in the key, made when they looked like this.
     InKey(Look, Digest),
     /// By an input that is observed.
     Compared,
+}
+
+impl Sources {
+    /// Whether files that look so are told from others by a digest.
+    pub fn is_compared(self, look: Look) -> bool {
+        !matches!(self, Sources::Settled) || look.is_touched()
+    }
+}
+
+/// The files of a package, to be compared with those that builds in roots were made of.
+pub(super) struct Files<'a> {
+    digests: &'a SourceDigests,
+    root: &'a Path,
+    sources: Sources,
+    is_pristine: bool,
+    is_vendored: bool,
+    /// What they look like now, if that may be otherwise than when the build was planned.
+    look: Option<Look>,
+}
+
+impl<'a> Files<'a> {
+    /// Those of the package of `unit`. `has_run` if a build script of it was run in this build: it may have written there.
+    pub fn of(digests: &'a SourceDigests, unit: &'a Unit, entry: &Entry, has_run: bool) -> Self {
+        let &Entry {
+            sources,
+            is_pristine,
+            is_vendored,
+            ..
+        } = entry;
+        let root = unit.pkg.root();
+        Files {
+            digests,
+            root,
+            sources,
+            is_pristine,
+            is_vendored,
+            look: has_run.then(|| Look::at(root, sources)),
+        }
+    }
+
+    /// Whether they are what the checksum in the key is of.
+    pub fn are_pristine(&self) -> bool {
+        self.is_pristine && !self.are_touched()
+    }
+
+    /// Whether they may be others than Cargo has put there, as far as that was asked.
+    pub fn are_touched(&self) -> bool {
+        self.look.is_some_and(|look| look.is_touched())
+    }
+
+    /// See [`SourceDigests::get`].
+    pub fn digest(&self) -> Option<Digest> {
+        match self.look {
+            Some(look) => (self.digests).by(self.sources, self.root, self.is_vendored, look),
+            None => self.digests.get(self.root, self.is_vendored),
+        }
+    }
+
+    /// Whether a unit of the right key, and for which what was `observed` holds, was made of these.
+    pub fn are_those_of(&self, observed: &[Observed]) -> bool {
+        let is_compared = || (observed.iter()).any(|it| matches!(it, Observed::Sources { .. }));
+        match self.sources {
+            Sources::Compared => true,
+            Sources::Settled => !self.are_touched() || is_compared(),
+            Sources::InKey(_, digest) => self.look.is_none() || self.digest() == Some(digest),
+        }
+    }
 }
 
 /// What is known beforehand of a package's source that can differ under one name and version, and how its files are told apart.
@@ -125,6 +197,8 @@ pub(super) fn is_pristine(build_runner: &BuildRunner<'_, '_>, pkg: &Package) -> 
 #[derive(Clone, Copy, Eq, PartialEq)]
 pub(super) struct Look {
     files: Digest,
+    /// When files were changed in any way.
+    changes: Digest,
     /// When directories were changed: they may have been others for a while.
     dirs: Digest,
     is_touched: bool,
@@ -138,7 +212,7 @@ impl Look {
 
     /// `are_followed`: whether what is behind links to directories is looked at.
     fn at_links(root: &Path, are_followed: bool) -> Look {
-        let [mut files, mut dirs] = [Vec::new(), Vec::new()];
+        let [mut files, mut changes, mut dirs] = [Vec::new(), Vec::new(), Vec::new()];
         let mut open = vec![root.to_owned()];
         let mut seen = HashSet::new();
         let mut last_modified = FileTime::zero();
@@ -161,55 +235,76 @@ impl Look {
                     open.push(path.to_owned());
                 }
                 let is_dir = meta.as_ref().is_some_and(Metadata::is_dir);
-                if let Some(meta) = meta
-                    .as_ref()
-                    .filter(|_| !is_dir && !path.ends_with(UNPACKED))
-                {
+                if let Some(meta) = meta.as_ref().filter(|_| !path.ends_with(UNPACKED)) {
                     let modified = FileTime::from_last_modification_time(meta);
                     last_modified = last_modified.max(modified);
                 }
-                let parts = if is_dir { &mut dirs } else { &mut files };
-                parts.push(path.as_os_str().as_encoded_bytes().to_vec());
-                parts.extend([meta, target].map(|it| it.as_ref().map_or_else(Vec::new, stamp)));
+                let metas = [meta, target];
+                let stamps = metas.each_ref().map(|it| it.as_ref().map(stamp));
+                let name = path.as_os_str().as_encoded_bytes().to_vec();
+                let changed = metas.iter().flatten().map(change_time).map(bytes_of);
+                if is_dir {
+                    dirs.push(name);
+                    dirs.extend(stamps.into_iter().map(Option::unwrap_or_default));
+                    dirs.extend(changed);
+                } else {
+                    files.push(name);
+                    files.extend(stamps.into_iter().map(Option::unwrap_or_default));
+                    changes.extend(changed);
+                }
             }
         }
-        let unpacked = std::fs::metadata(root.join(UNPACKED));
-        let is_touched = unpacked.map_or(true, |meta| {
-            last_modified > FileTime::from_last_modification_time(&meta)
-        });
+        let is_touched = unpacked(root).is_none_or(|time| last_modified > time);
         Look {
             files: Digest::of_parts(files),
+            changes: Digest::of_parts(changes),
             dirs: Digest::of_parts(dirs),
             is_touched,
         }
     }
 
-    /// Whether all files look the same as in `other`.
+    /// Whether no file was changed, replaced, added or removed between this and `other`.
     pub fn has_files_of(&self, other: &Look) -> bool {
+        (self.files, self.changes) == (other.files, other.changes)
+    }
+
+    /// The same, but for who may do what with files, and what other names they have.
+    pub fn has_contents_of(&self, other: &Look) -> bool {
         self.files == other.files
     }
 
-    /// Whether a file was modified after Cargo had unpacked the package, or may have been. Archives have times that were long before.
+    /// Whether anything was modified, added or removed after Cargo had unpacked the package or checked it out, or may have been.
+    /// Archives have times that were long before.
     pub fn is_touched(&self) -> bool {
         self.is_touched
     }
 }
 
-/// What tells a file from what it was before. Inodes don't: some file systems have others for the same file after a while.
+/// When Cargo had unpacked the package in `root`, or checked out the repository that it is in.
+fn unpacked(root: &Path) -> Option<FileTime> {
+    let mut metas = root
+        .ancestors()
+        .map(|dir| std::fs::metadata(dir.join(UNPACKED)));
+    let meta = metas.find_map(Result::ok)?;
+    Some(FileTime::from_last_modification_time(&meta))
+}
+
+/// What tells the contents of a file from what they were before. Inodes don't: some file systems have others for the same file after a while.
 fn stamp(meta: &Metadata) -> Vec<u8> {
-    let other = match cfg!(unix) {
-        // There are images in which all files were changed at one time.
-        true => Some(FileTime::from_last_modification_time(meta)),
-        // Archives say when their files were modified.
-        false => meta.created().ok().map(FileTime::from_system_time),
-    };
-    let other = other.unwrap_or(FileTime::zero());
     let mut stamp = meta.len().to_le_bytes().to_vec();
-    for time in [change_time(meta), other] {
-        stamp.extend(time.unix_seconds().to_le_bytes());
-        stamp.extend(time.nanoseconds().to_le_bytes());
+    stamp.extend(bytes_of(FileTime::from_last_modification_time(meta)));
+    if cfg!(not(unix)) {
+        // Archives say when their files were modified, and nothing says when they were changed.
+        let created = meta.created().map(FileTime::from_system_time);
+        stamp.extend(bytes_of(created.unwrap_or(FileTime::zero())));
     }
     stamp
+}
+
+fn bytes_of(time: FileTime) -> Vec<u8> {
+    let mut bytes = time.unix_seconds().to_le_bytes().to_vec();
+    bytes.extend(time.nanoseconds().to_le_bytes());
+    bytes
 }
 
 /// When a file was changed in any way. Unlike the modification time it is not for users to set.
@@ -245,24 +340,8 @@ impl SourceDigests {
         digest
     }
 
-    /// The same for the files as they are now, which look like `look`. `None` if they are not what a directory source lists, too: they
-    /// were changed after Cargo had checked them.
-    fn of_present(&self, root: &Path, is_vendored: bool, look: Look) -> Option<Digest> {
-        if let Some((Some(known), digest)) = self.0.lock().unwrap().get(root)
-            && *known == look
-        {
-            return *digest;
-        }
-        let digest = match is_vendored.then(|| listed(root)).flatten() {
-            Some(list) => are_as_listed(root, &list).then(|| digest_of_list(&list)),
-            None => checksums(root).map(|files| digest_of_list(&files)),
-        };
-        (self.0.lock().unwrap()).insert(root.to_owned(), (Some(look), digest));
-        digest
-    }
-
     /// Digest by which the files of the package in `root`, which look like `look` now, are told from others by `sources`. `None` if
-    /// there is none, or they can't be read.
+    /// they can't be read, or are not what a directory source lists: they were changed after Cargo had checked them.
     pub fn by(
         &self,
         sources: Sources,
@@ -270,17 +349,25 @@ impl SourceDigests {
         is_vendored: bool,
         look: Look,
     ) -> Option<Digest> {
-        match sources {
-            Sources::Settled => None,
-            Sources::InKey(in_key, digest) => match listed(root) {
-                Some(list) => (are_as_listed(root, &list))
-                    .then(|| digest_of_vendored(root))
-                    .flatten(),
-                None if in_key.has_files_of(&look) => Some(digest),
-                None => digest_of_vendored(root),
-            },
-            Sources::Compared => self.of_present(root, is_vendored, look),
+        if let Some((Some(known), digest)) = self.0.lock().unwrap().get(root)
+            && *known == look
+        {
+            return *digest;
         }
+        let list = || is_vendored.then(|| listed(root)).flatten();
+        let digest = match sources {
+            Sources::Settled | Sources::Compared => match list() {
+                Some(list) => are_as_listed(root, &list).then(|| digest_of_list(&list)),
+                None => checksums(root).map(|files| digest_of_list(&files)),
+            },
+            Sources::InKey(in_key, digest) => match list() {
+                Some(list) if !are_as_listed(root, &list) => None,
+                None if in_key.has_files_of(&look) => Some(digest),
+                _ => digest_of_vendored(root),
+            },
+        };
+        (self.0.lock().unwrap()).insert(root.to_owned(), (Some(look), digest));
+        digest
     }
 
     /// Makes those of all of `packages`, with up to `jobs` threads, of which the caller's is one.

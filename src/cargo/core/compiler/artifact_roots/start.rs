@@ -298,6 +298,9 @@ fn build(
     let at_start = commit.observer.at_start();
     log_unit("built", unit, &places);
     let mut inner = inner.borrow_mut();
+    if commit.is_run {
+        inner.ran.insert(unit.pkg.package_id());
+    }
     inner.entries.get_mut(unit).expect("unit is pending").state = State::Built {
         places,
         dependencies,

@@ -297,14 +297,11 @@ fn candidate(
         return Ok(None);
     };
     let is_primary = build_runner.is_primary_package(unit);
-    let var = inner.environment.of(&unit.pkg, is_primary);
+    let var = inner.environment.of(unit, is_primary);
     let settled_variables = settled_variables(unit);
-    // Unlike keys, fingerprints have the rest of what the package says as well.
-    let metadata = unit.pkg.manifest().metadata();
-    let is_settled_variable =
-        |name: &str| settled_variables.contains(name) || metadata.env_var(name).is_some();
     let is_as_it_was = (watched.env.iter()).all(|(name, value)| {
-        is_settled_variable(name) || var(name).as_deref() == value.as_deref().map(OsStr::new)
+        settled_variables.contains(name.as_str())
+            || var(name).as_deref() == value.as_deref().map(OsStr::new)
     }) && (watched.files.iter()).all(|file| {
         let file = paths::normalize_path(file);
         file.starts_with(dir) || settled.iter().any(|dir| file.starts_with(dir))
@@ -315,10 +312,13 @@ fn candidate(
     let is_tainted = (build_runner.unit_deps(unit).iter())
         .any(|dependency| found.tainted.contains(&dependency.unit));
     let metadata = metadata_of(build_runner, unit, &places)?;
+    // What the package says of itself is hardly ever something else for a while.
+    let said = unit.pkg.manifest().metadata();
+    let is_steady = |name: &str| settled_variables.contains(name) || said.env_var(name).is_some();
     if is_tainted && metadata.is_none() {
         return Ok(None);
     }
-    if is_tainted || (watched.env.iter()).any(|(name, _)| !is_settled_variable(name)) {
+    if is_tainted || (watched.env.iter()).any(|(name, _)| !is_steady(name)) {
         found.tainted.insert(unit.clone());
     }
     if let Some(metadata) = metadata
