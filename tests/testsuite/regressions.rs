@@ -2067,6 +2067,161 @@ fn git_package_whose_script_writes_a_source() {
     assert_written_source_is_compiled(member, build_with_own_home);
 }
 
+/// What a package writes to its own directory, and says where that is, is read by the build script of `leaf`. That of the package was run,
+/// and came to the same as far as others were told.
+#[cargo_test]
+fn header_that_a_script_writes_to_its_package() {
+    let build = build_as_of_crates_io();
+    let script = r#"
+        println!("cargo::rerun-if-env-changed=FOO");
+        if let Ok(foo) = std::env::var("FOO") {
+            std::fs::write("include/value", foo).unwrap();
+        }
+        println!("cargo::metadata=include={}/include", std::env::var("CARGO_MANIFEST_DIR").unwrap());
+    "#;
+    scripted("headers", script, "")
+        .file("Cargo.toml", &published("headers", "links = 'headers'"))
+        .file("include/value", "0")
+        .publish();
+    let script = r#"
+        println!("cargo::rerun-if-changed=build.rs");
+        let value = std::env::var("DEP_HEADERS_INCLUDE").unwrap() + "/value";
+        println!("cargo::rustc-env=VALUE={}", std::fs::read_to_string(value).unwrap());
+    "#;
+    let mut leaf = scripted("leaf", script, r#"pub const VALUE: &str = env!("VALUE");"#);
+    leaf.dep("headers", "1.0");
+    publish_leaf(leaf);
+    assert_written_source_is_compiled(|name| user_of_leaf(name, ""), build);
+}
+
+/// The same of a static library, of which there is nothing in the metadata of the crate that it is put into. `path` says where it is.
+#[track_caller]
+fn assert_written_static_library_is_linked(path: &str) {
+    if !(have("cc") && have("ar")) {
+        skip!("no C compiler here");
+    }
+    let build = build_as_of_crates_io();
+    let library = static_library("foo", r#"std::env::var("FOO").unwrap()"#);
+    let script = library.replace("OUT_DIR", "CARGO_MANIFEST_DIR")
+        + r#"
+            println!("cargo::rerun-if-env-changed=FOO");
+            println!("cargo::rustc-link-search=native={PATH}");
+            println!("cargo::rustc-link-lib=static=foo");
+        "#
+        .replace("{PATH}", path)
+        .as_str();
+    let lib = r#"
+        extern "C" { fn foo() -> i32; }
+        pub fn value() -> i32 { unsafe { foo() } }
+    "#;
+    publish_leaf(scripted("leaf", &script, lib));
+    let main = r#"fn main() { println!("{}", leaf::value()); }"#;
+    let [one, two] = ["one", "two"].map(|name| app(name, "leaf = '1.0'", main));
+    let deps = dir("deps");
+    for (app, value) in [
+        (&one, "0"),
+        (&one, "1"),
+        (&one, "1"),
+        (&one, "2"),
+        (&two, "1"),
+    ] {
+        let report = build(app, &deps).env("FOO", value).run();
+        assert_eq!(app.says(), value, "{report}");
+    }
+}
+
+#[cargo_test]
+fn static_library_that_a_script_writes_to_its_package() {
+    assert_written_static_library_is_linked("{out}");
+}
+
+#[cargo_test]
+fn static_library_that_a_script_names_without_its_package() {
+    assert_written_static_library_is_linked(".");
+}
+
+/// A build script writes a file outside of packages, of which rustc says that it reads it. What it had been when the build was planned
+/// counted.
+#[cargo_test]
+fn file_elsewhere_that_a_script_writes() {
+    let build = build_as_of_crates_io();
+    let outside = dir("outside.rs");
+    let script = r#"
+        println!("cargo::rerun-if-env-changed=FOO");
+        std::fs::write("OUTSIDE", std::env::var("FOO").unwrap()).unwrap();
+    "#;
+    let [script, lib] = [script, r#"pub const VALUE: u32 = include!("OUTSIDE");"#]
+        .map(|source| source.replace("OUTSIDE", outside.to_str().unwrap()));
+    publish_leaf(scripted("leaf", &script, &lib));
+    let app = user_of_leaf("app", "");
+    for value in ["1", "2", "3"] {
+        let report = build(&app, &dir("deps")).env("FOO", value).run();
+        assert_eq!(app.says(), value, "{report}");
+    }
+}
+
+/// A project over a package `inner` in a repository with these files.
+fn user_of_repository<'a>(files: &[(&str, &str)]) -> impl Fn(&str) -> Project + use<'a> {
+    let gitted = git::new("gitted", |project| {
+        let project = project.file("inner/Cargo.toml", &manifest("inner", "", ""));
+        (files.iter()).fold(project, |project, (name, text)| project.file(name, text))
+    });
+    let dependencies = format!("inner.git = '{}'", gitted.url());
+    move |name| {
+        app(
+            name,
+            &dependencies,
+            r#"fn main() { println!("{}", inner::VALUE); }"#,
+        )
+    }
+}
+
+/// A build script writes a file of its repository that is outside of its package.
+#[cargo_test]
+fn git_package_whose_script_writes_beside_it() {
+    let script = format!(
+        r#"fn main() {{
+            log_run();
+            println!("cargo::rerun-if-env-changed=FOO");
+            if let Ok(foo) = std::env::var("FOO") {{
+                std::fs::write("../value.rs", foo).unwrap();
+            }}
+        }}{LOG_RUN}"#
+    );
+    let member = user_of_repository(&[
+        ("value.rs", "0"),
+        ("inner/build.rs", &script),
+        (
+            "inner/src/lib.rs",
+            r#"pub const VALUE: u32 = include!("../../value.rs");"#,
+        ),
+    ]);
+    assert_written_source_is_compiled(member, build_with_own_home);
+}
+
+/// There is a link to a directory in a repository of which a file is newer than its checkout.
+#[cargo_test]
+fn git_package_with_a_link_to_a_directory() {
+    let script = r#"fn main() {
+        println!("cargo::rerun-if-changed=build.rs");
+        if std::fs::read_link("link").is_err() {
+            std::os::unix::fs::symlink("src", "link").unwrap();
+        }
+    }"#;
+    let member = user_of_repository(&[
+        ("inner/build.rs", script),
+        ("inner/src/lib.rs", "pub const VALUE: u32 = 1;"),
+    ]);
+    let app = member("app");
+    let build = || build_with_own_home(&app, &dir("deps")).run();
+    build();
+    // That run is kept.
+    build();
+    let report = build();
+    assert!(!report.stderr.contains("warning"), "{report}");
+    report.assert_nothing_compiled();
+}
+
 /// A build script leaves a file in its package, where another project has just unpacked that. The library was compiled with the file,
 /// and was looked for without it.
 #[cargo_test]

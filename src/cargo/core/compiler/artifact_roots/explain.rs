@@ -514,8 +514,8 @@ fn why_not_this(
 ) -> Option<Reason> {
     let (candidates, _) = root.candidates(&directory_name(unit), inner.entries[unit].key);
     let var = (inner.environment).of(unit, build_runner.is_primary_package(unit));
-    let has_run = inner.ran.contains(&unit.pkg.package_id());
-    let pkg_files = Files::of(&inner.source_digests, unit, &inner.entries[unit], has_run);
+    let entry = &inner.entries[unit];
+    let pkg_files = Files::of(&inner.source_digests, unit, entry, &inner.ran);
     let world = World {
         var: &var,
         pristine: pkg_files.are_pristine(),

@@ -70,7 +70,6 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use unit_store::{Dependency, Digest, FileDigests, Key, KeyBuilder, Observed, Root};
 
 use super::{BuildRunner, Executor, Freshness, Unit};
-use crate::core::PackageId;
 use crate::core::compiler::CompileMode;
 use crate::util::GlobalContext;
 use crate::util::errors::CargoResult;
@@ -113,8 +112,8 @@ struct Inner {
     order: Vec<Unit>,
     /// Units whose jobs are made when their dependencies are there.
     late: FxHashSet<Unit>,
-    /// Packages of which a build script was run in this build.
-    ran: FxHashSet<PackageId>,
+    /// Packages of which a build script was run in this build, see [`sources::Sources::top`].
+    ran: HashSet<PathBuf>,
     executor: Option<Arc<dyn Executor>>,
     environment: Arc<observe::Environment>,
     source_digests: Arc<sources::SourceDigests>,

@@ -133,7 +133,9 @@ pub(super) struct Observer {
 /// The files of a package when a unit of it was started.
 struct Begun {
     look: Look,
-    /// By which they are told from others if they are compared, see [`SourceDigests::by`].
+    /// What those look like that tell it from others, see [`Sources::top`].
+    told: Look,
+    /// Of them, if they are compared. See [`SourceDigests::by`].
     digest: Option<Digest>,
     /// Whether the manifest was what Cargo had read, maybe long before. Not all that it says is in the key.
     is_as_parsed: bool,
@@ -190,14 +192,20 @@ impl Observer {
         move || {
             begun.get_or_init(|| {
                 let look = Look::at(&pkg_root, sources);
+                let top = sources.top(&pkg_root);
+                let told = match top == pkg_root {
+                    true => look,
+                    false => Look::at(top, sources),
+                };
                 let is_as_parsed = || {
                     let contents = std::fs::read(manifest_path).ok();
                     contents.is_some_and(|it| Some(Digest::of_bytes(it)) == manifest)
                 };
-                let digest = || source_digests.by(sources, &pkg_root, is_vendored, look);
+                let digest = || source_digests.by(sources, &pkg_root, is_vendored, told);
                 Begun {
                     look,
-                    digest: sources.is_compared(look).then(digest).flatten(),
+                    told,
+                    digest: sources.is_compared(told).then(digest).flatten(),
                     is_as_parsed: matches!(sources, Sources::Settled) || is_as_parsed(),
                 }
             });
@@ -279,7 +287,7 @@ impl Observer {
     }
 
     /// Inputs of the run of a build script that printed `stdout`, parsed as `output`. `None` if it
-    /// has to be run each time, as it watches a file that isn't there, or writes to its package.
+    /// has to be run each time, as it watches a file that isn't there, or leaves other files in its package.
     pub fn of_run(
         &self,
         stdout: &[u8],
@@ -289,11 +297,7 @@ impl Observer {
             let file = paths::normalize_path(&self.pkg_root.join(file));
             !self.immutable.iter().any(|dir| file.starts_with(dir)) && !file.exists()
         };
-        let declared = || declared_files(output).map(|file| self.pkg_root.join(file));
-        if output.rerun_if_changed.iter().any(is_absent)
-            || self.has_other_files()
-            || self.changed_beside(declared()).is_some()
-        {
+        if output.rerun_if_changed.iter().any(is_absent) || self.has_other_files() {
             return Ok(None);
         }
         let mut observed = self.sources()?;
@@ -345,25 +349,30 @@ impl Observer {
         (self.begun.get()).is_none_or(|begun| look != begun.look)
     }
 
-    /// Whether the package has other files than when the unit was started. Build scripts may make and remove files there, and write what
-    /// is there.
+    /// Whether the package, or its repository, has other files than when the unit was started. Build scripts may make and remove files
+    /// there, and write what is there.
     fn has_other_files(&self) -> bool {
         let Some(begun) = self.begun.get() else {
             return true;
         };
-        let look = Look::at(&self.pkg_root, self.sources);
-        let digest = || {
-            let (root, is_vendored) = (&self.pkg_root, self.is_vendored);
-            self.source_digests
-                .by(self.sources, root, is_vendored, look)
-        };
-        !look.has_contents_of(&begun.look) && (begun.digest.is_none() || digest() != begun.digest)
+        let look = Look::at(self.sources.top(&self.pkg_root), self.sources);
+        !look.has_contents_of(&begun.told)
+            && (begun.digest.is_none() || self.digest_of_sources(look) != begun.digest)
+    }
+
+    /// See [`SourceDigests::by`].
+    fn digest_of_sources(&self, look: Look) -> Option<Digest> {
+        let (root, is_vendored) = (&self.pkg_root, self.is_vendored);
+        (self.source_digests).by(self.sources, root, is_vendored, look)
     }
 
     /// See [`digest_of_declared`].
-    pub fn digest_of_declared(&self, output: &BuildOutput) -> Digest {
+    pub fn digest_of_declared(&self, output: &BuildOutput, stdout: &[u8]) -> Digest {
         let settled: Vec<&Path> = self.settled.iter().map(PathBuf::as_path).collect();
-        digest_of_declared(output, &self.pkg_root, &settled)
+        let (sources, root) = (self.sources, &self.pkg_root);
+        let sources = tells_of_sources(stdout, root, sources)
+            .then(|| (self.source_digests).present(sources, root, self.is_vendored));
+        digest_of_declared(output, &self.pkg_root, &settled, sources.flatten())
     }
 
     /// The package's own files when the unit was started. Fails if they were not what its key says.
@@ -375,7 +384,7 @@ impl Observer {
             bail!("the package in `{dir}` was changed before it was built");
         }
         match self.sources {
-            sources if !sources.is_compared(begun.look) => Ok(Vec::new()),
+            sources if !sources.is_compared(begun.told) => Ok(Vec::new()),
             Sources::InKey(_, digest) if begun.digest == Some(digest) => Ok(Vec::new()),
             Sources::InKey(..) => bail!("the package in `{dir}` was changed before it was built"),
             Sources::Settled | Sources::Compared => {
@@ -383,7 +392,7 @@ impl Observer {
                     format!("the package in `{dir}` can't be read, or is not what it lists")
                 })?;
                 // What a script once wrote is not there where others unpacked it.
-                let pristine = self.is_pristine && !begun.look.is_touched();
+                let pristine = self.is_pristine && !begun.told.is_touched();
                 Ok(vec![Observed::Sources { digest, pristine }])
             }
         }
@@ -411,8 +420,7 @@ impl Observer {
         matches!(self.sources, Sources::Compared) && inside.any(is_left_out)
     }
 
-    /// One of `files` that is elsewhere in the package's repository and was changed since the unit was started. What git says of it
-    /// may be asked for meanwhile, and directories have files for a while.
+    /// One of `files` that is elsewhere in the package's repository and was changed since the unit was started.
     fn changed_beside(&self, files: impl IntoIterator<Item = PathBuf>) -> Option<PathBuf> {
         let checkout = self.checkout.as_ref()?;
         let checkouts = and_real(checkout);
@@ -422,8 +430,7 @@ impl Observer {
                 let is_in = |dirs: &[PathBuf]| dirs.iter().any(|dir| file.starts_with(dir));
                 is_in(&checkouts)
                     && !is_in(&self.pkg_roots)
-                    && !file.iter().any(|part| part == ".git")
-                    && is_any_changed_since(file, self.started, Extent::FilesOfRepository)
+                    && was_changed_since(file, self.started)
             })
         })
     }
@@ -436,7 +443,7 @@ impl Observer {
             return Ok(());
         }
         observed.push(Observed::file(&normal)?);
-        if is_any_changed_since(&normal, self.started, Extent::All) {
+        if was_changed_since(&normal, self.started) {
             bail!("`{}` was changed while it was built", normal.display());
         }
         // Found from where the package is, it seems: where that is elsewhere, so is the file.
@@ -606,30 +613,41 @@ fn declared_files(output: &BuildOutput) -> impl Iterator<Item = PathBuf> {
     watched.chain(static_libraries(output))
 }
 
-/// Digest of the files outside of its package that a build script declared, or wants to be linked
-/// in. Dependents see them: rustc puts static libraries into crates, and their contents are in no
-/// metadata.
-pub(super) fn digest_of_declared(output: &BuildOutput, pkg: &Path, settled: &[&Path]) -> Digest {
+/// Whether the run of a build script of the package in `root` that printed `stdout` tells others where the package is: they may read what
+/// is there. In a repository they may go on from there to the rest of it.
+pub(super) fn tells_of_sources(stdout: &[u8], root: &Path, sources: Sources) -> bool {
+    let directives = directives(stdout);
+    let mut dirs = [root, sources.top(root)].into_iter().flat_map(and_real);
+    dirs.any(|dir| mentions_path(&directives, &dir))
+}
+
+/// Digest of the files that a build script declared, or wants to be linked in, but for those of its package that are not linked. Dependents
+/// see them: rustc puts static libraries into crates, and their contents are in no metadata. `sources` is the digest of the package's files
+/// if others are told where they are.
+pub(super) fn digest_of_declared(
+    output: &BuildOutput,
+    pkg: &Path,
+    settled: &[&Path],
+    sources: Option<Digest>,
+) -> Digest {
+    let absolute = |file: PathBuf| paths::normalize_path(&pkg.join(file));
+    let linked = (static_libraries(output).into_iter().map(absolute))
+        .filter(|file| file.starts_with(pkg))
+        .filter(|file| file.exists());
     let digests = declared_files(output)
-        .map(|file| paths::normalize_path(&pkg.join(file)))
+        .map(absolute)
         .filter(|file| !settled.iter().any(|dir| file.starts_with(dir)))
+        .chain(linked)
         .map(|file| match Digest::of_tree(&file) {
             Ok(digest) => digest.to_string(),
             Err(_) => String::new(),
-        });
+        })
+        .chain(sources.map(|digest| digest.to_string()));
     Digest::of_parts(digests)
 }
 
-/// What of a directory tree counts.
-#[derive(Clone, Copy, PartialEq)]
-enum Extent {
-    All,
-    /// Files that are not git's own.
-    FilesOfRepository,
-}
-
 /// Whether something at `path` was changed, replaced or removed since the time `started`.
-fn is_any_changed_since(path: &Path, started: FileTime, extent: Extent) -> bool {
+fn was_changed_since(path: &Path, started: FileTime) -> bool {
     let Some(present) = path
         .ancestors()
         .find(|path| path.symlink_metadata().is_ok())
@@ -638,13 +656,11 @@ fn is_any_changed_since(path: &Path, started: FileTime, extent: Extent) -> bool 
     };
     // What is missing may just have been removed.
     let depth = if present == path { usize::MAX } else { 0 };
-    let is_all = extent == Extent::All || depth == 0;
     walkdir::WalkDir::new(present)
         .max_depth(depth)
         .into_iter()
-        .filter_entry(|entry| is_all || entry.file_name() != ".git")
         .filter_map(|entry| entry.ok()?.metadata().ok())
-        .any(|meta| (is_all || !meta.is_dir()) && change_time(&meta) > started)
+        .any(|meta| change_time(&meta) > started)
 }
 
 /// What `env!` of the variable `name` looks like in source.

@@ -12,8 +12,11 @@ use std::time::Instant;
 use cargo_util::paths;
 use itertools::Itertools as _;
 use rustc_hash::FxHashSet;
-use unit_store::{Crew, Dependency, Digest, First, Found, Key, Lookup, Node, Offer, Root, World};
+use unit_store::{
+    Crew, Dependency, Digest, FileDigests, First, Found, Key, Lookup, Node, Offer, Root, World,
+};
 
+use super::sources::{Files, SourceDigests};
 use super::start::note_loader_path;
 use super::{
     Apart, ArtifactRoots, Candidate, Entry, Inner, LOG_TARGET, Source, State, UnitMap, describe,
@@ -69,7 +72,7 @@ pub(in crate::core::compiler) fn plan(build_runner: &mut BuildRunner<'_, '_>) ->
         apart: UnitMap::default(),
         order: Vec::new(),
         late: FxHashSet::default(),
-        ran: FxHashSet::default(),
+        ran: HashSet::new(),
         executor: None,
         environment: Arc::new(observe::Environment::new(build_runner.bcx.gctx)?),
         source_digests: Default::default(),
@@ -338,12 +341,14 @@ impl Inner {
             let entry = &self.entries[unit];
             let mut observed = candidate.record.observed.iter();
             if observed.any(|input| input.compares_sources(entry.is_pristine)) {
-                packages.push((unit.pkg.root(), entry.is_vendored));
+                let files = Files::of(&self.source_digests, unit, entry, &self.ran);
+                packages.push((entry.sources.top(unit.pkg.root()), files));
             }
         }
-        packages.sort_unstable();
-        packages.dedup();
-        self.source_digests.make(&packages, jobs);
+        packages.sort_unstable_by_key(|(top, _)| *top);
+        packages.dedup_by_key(|(top, _)| *top);
+        let packages = Vec::from_iter(packages.into_iter().map(|(_, files)| files));
+        SourceDigests::make(&packages, jobs);
     }
 
     /// The first candidates of each of `units`, of which `found` is what roots have.
@@ -401,8 +406,11 @@ impl Inner {
         let gctx = build_runner.bcx.gctx;
         let entry = &self.entries[unit];
         let key = entry.key;
-        let has_run = self.ran.contains(&unit.pkg.package_id());
-        let pkg_files = sources::Files::of(&self.source_digests, unit, entry, has_run);
+        if !self.ran.is_empty() {
+            // Scripts may have written what others read.
+            self.files = FileDigests::default();
+        }
+        let pkg_files = Files::of(&self.source_digests, unit, entry, &self.ran);
         let is_primary = build_runner.is_primary_package(unit);
         let var = self.environment.of(unit, is_primary);
         let world = World {

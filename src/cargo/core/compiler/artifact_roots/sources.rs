@@ -10,12 +10,12 @@
 //! reads it. A plan digests all packages for which there is something to compare, with several threads. What is recorded with a unit
 //! is what the files were when it was started. It is not committed if the manifest was another one when Cargo read it, or if any file or directory
 //! was touched until rustc had finished, or any file had become another one until a build script had: directories that were others for a while are
-//! not noticed there, as scripts make and remove files of their own.
+//! not noticed there, as scripts make and remove files of their own. What a run leaves is a part of its identity if others are told where it is.
 //!
 //! What such a script wrote is there for the units that come after it, in this build and the next. So once a script was run, what was found out before
 //! of its package counts no more; and packages that Cargo unpacked or checked out itself, whose files nobody compares otherwise, are compared if
-//! anything in them is newer than that. That is asked of those that are built only: what is found in roots when nothing was run yet is taken as what Cargo
-//! made it, as stock does with target directories.
+//! anything in them is newer than that. Of a git checkout that is all of it, as packages may read each other's files. It is asked of those that are
+//! built only: what is found in roots when nothing was run yet is taken as what Cargo made it, as stock does with target directories.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsStr;
@@ -78,6 +78,14 @@ pub(super) enum Sources {
 }
 
 impl Sources {
+    /// The directory whose files are meant, of a package in `root`. It is all of a checkout, as packages in it may have files of each other.
+    pub fn top(self, root: &Path) -> &Path {
+        match self {
+            Sources::Settled => unpacked(root).map_or(root, |(dir, _)| dir),
+            Sources::InKey(..) | Sources::Compared => root,
+        }
+    }
+
     /// Whether files that look so are told from others by a digest.
     pub fn is_compared(self, look: Look) -> bool {
         !matches!(self, Sources::Settled) || look.is_touched()
@@ -96,8 +104,13 @@ pub(super) struct Files<'a> {
 }
 
 impl<'a> Files<'a> {
-    /// Those of the package of `unit`. `has_run` if a build script of it was run in this build: it may have written there.
-    pub fn of(digests: &'a SourceDigests, unit: &'a Unit, entry: &Entry, has_run: bool) -> Self {
+    /// Those of the package of `unit`. `ran` has what build scripts that were run in this build may have written to, see [`Sources::top`].
+    pub fn of(
+        digests: &'a SourceDigests,
+        unit: &'a Unit,
+        entry: &Entry,
+        ran: &HashSet<PathBuf>,
+    ) -> Self {
         let &Entry {
             sources,
             is_pristine,
@@ -105,13 +118,15 @@ impl<'a> Files<'a> {
             ..
         } = entry;
         let root = unit.pkg.root();
+        let has_run = || ran.contains(sources.top(root));
+        let look = (!ran.is_empty() && has_run()).then(|| Look::at(sources.top(root), sources));
         Files {
             digests,
             root,
             sources,
             is_pristine,
             is_vendored,
-            look: has_run.then(|| Look::at(root, sources)),
+            look,
         }
     }
 
@@ -129,8 +144,13 @@ impl<'a> Files<'a> {
     pub fn digest(&self) -> Option<Digest> {
         match self.look {
             Some(look) => (self.digests).by(self.sources, self.root, self.is_vendored, look),
-            None => self.digests.get(self.root, self.is_vendored),
+            None => (self.digests).get(self.sources, self.root, self.is_vendored),
         }
+    }
+
+    /// Digest of what they are now, if they are compared at all.
+    pub fn present_digest(&self) -> Option<Digest> {
+        (self.digests).present(self.sources, self.root, self.is_vendored)
     }
 
     /// Whether a unit of the right key, and for which what was `observed` holds, was made of these.
@@ -254,7 +274,7 @@ impl Look {
                 }
             }
         }
-        let is_touched = unpacked(root).is_none_or(|time| last_modified > time);
+        let is_touched = unpacked(root).is_none_or(|(_, time)| last_modified > time);
         Look {
             files: Digest::of_parts(files),
             changes: Digest::of_parts(changes),
@@ -280,13 +300,13 @@ impl Look {
     }
 }
 
-/// When Cargo had unpacked the package in `root`, or checked out the repository that it is in.
-fn unpacked(root: &Path) -> Option<FileTime> {
-    let mut metas = root
-        .ancestors()
-        .map(|dir| std::fs::metadata(dir.join(UNPACKED)));
-    let meta = metas.find_map(Result::ok)?;
-    Some(FileTime::from_last_modification_time(&meta))
+/// Where Cargo had unpacked the package in `root`, or checked out the repository that it is in, and when.
+fn unpacked(root: &Path) -> Option<(&Path, FileTime)> {
+    let mut found = root.ancestors().filter_map(|dir| {
+        let meta = std::fs::metadata(dir.join(UNPACKED)).ok()?;
+        Some((dir, FileTime::from_last_modification_time(&meta)))
+    });
+    found.next()
 }
 
 /// What tells the contents of a file from what they were before. Inodes don't: some file systems have others for the same file after a while.
@@ -327,21 +347,25 @@ pub(super) struct SourceDigests(Mutex<HashMap<PathBuf, Known>>);
 type Known = (Option<Look>, Option<Digest>);
 
 impl SourceDigests {
-    /// Digest of names and checksums of the package's files in `root` at some time in this build, `None` if they can't be read.
+    /// Digest of names and checksums of the files by which `sources` tells the package in `root` from others, at some time in this build.
+    /// `None` if they can't be read.
     ///
     /// Those of a package that is in a directory source are what it lists, which Cargo checks before it compiles one. Any
     /// other package may bring a file of that name.
-    pub fn get(&self, root: &Path, is_vendored: bool) -> Option<Digest> {
-        if let Some((_, digest)) = self.0.lock().unwrap().get(root) {
+    pub fn get(&self, sources: Sources, root: &Path, is_vendored: bool) -> Option<Digest> {
+        let top = sources.top(root);
+        if let Some((_, digest)) = self.0.lock().unwrap().get(top) {
             return *digest;
         }
-        let digest = digest_of(root, is_vendored);
-        (self.0.lock().unwrap()).insert(root.to_owned(), (None, digest));
+        let files =
+            (is_vendored.then(|| listed(top)).flatten()).or_else(|| checksums(top, sources));
+        let digest = files.as_ref().map(digest_of_list);
+        (self.0.lock().unwrap()).insert(top.to_owned(), (None, digest));
         digest
     }
 
-    /// Digest by which the files of the package in `root`, which look like `look` now, are told from others by `sources`. `None` if
-    /// they can't be read, or are not what a directory source lists: they were changed after Cargo had checked them.
+    /// Digest of the files by which `sources` tells the package in `root` from others, and which look like `look` now. `None` if they can't
+    /// be read, or are not what a directory source lists: they were changed after Cargo had checked them.
     pub fn by(
         &self,
         sources: Sources,
@@ -349,35 +373,41 @@ impl SourceDigests {
         is_vendored: bool,
         look: Look,
     ) -> Option<Digest> {
-        if let Some((Some(known), digest)) = self.0.lock().unwrap().get(root)
+        let top = sources.top(root);
+        if let Some((Some(known), digest)) = self.0.lock().unwrap().get(top)
             && *known == look
         {
             return *digest;
         }
-        let list = || is_vendored.then(|| listed(root)).flatten();
+        let list = || is_vendored.then(|| listed(top)).flatten();
         let digest = match sources {
             Sources::Settled | Sources::Compared => match list() {
-                Some(list) => are_as_listed(root, &list).then(|| digest_of_list(&list)),
-                None => checksums(root).map(|files| digest_of_list(&files)),
+                Some(list) => are_as_listed(top, &list).then(|| digest_of_list(&list)),
+                None => checksums(top, sources).as_ref().map(digest_of_list),
             },
             Sources::InKey(in_key, digest) => match list() {
-                Some(list) if !are_as_listed(root, &list) => None,
+                Some(list) if !are_as_listed(top, &list) => None,
                 None if in_key.has_files_of(&look) => Some(digest),
-                _ => digest_of_vendored(root),
+                _ => digest_of_vendored(top),
             },
         };
-        (self.0.lock().unwrap()).insert(root.to_owned(), (Some(look), digest));
+        (self.0.lock().unwrap()).insert(top.to_owned(), (Some(look), digest));
         digest
     }
 
+    /// Digest of what they are now, if they are compared at all.
+    pub fn present(&self, sources: Sources, root: &Path, is_vendored: bool) -> Option<Digest> {
+        let look = Look::at(sources.top(root), sources);
+        let is_compared = sources.is_compared(look);
+        is_compared.then(|| self.by(sources, root, is_vendored, look))?
+    }
+
     /// Makes those of all of `packages`, with up to `jobs` threads, of which the caller's is one.
-    pub fn make(&self, packages: &[(&Path, bool)], jobs: usize) {
+    pub fn make(packages: &[Files<'_>], jobs: usize) {
         let next = AtomicUsize::new(0);
         let work = || {
-            while let Some(&(root, is_vendored)) =
-                packages.get(next.fetch_add(1, Ordering::Relaxed))
-            {
-                self.get(root, is_vendored);
+            while let Some(files) = packages.get(next.fetch_add(1, Ordering::Relaxed)) {
+                files.digest();
             }
         };
         let threads = jobs.min(THREADS).min(packages.len());
@@ -412,12 +442,6 @@ fn are_as_listed(root: &Path, list: &BTreeMap<String, String>) -> bool {
     files.all(|(name, checksum)| checksum_of(&root.join(name)).as_ref() == Some(checksum))
 }
 
-/// Digest of names and checksums of the files of a package.
-fn digest_of(root: &Path, is_vendored: bool) -> Option<Digest> {
-    let files = (is_vendored.then(|| listed(root)).flatten()).or_else(|| checksums(root))?;
-    Some(digest_of_list(&files))
-}
-
 fn digest_of_list(files: &BTreeMap<String, String>) -> Digest {
     Digest::of_parts(files.iter().flat_map(|(name, checksum)| [name, checksum]))
 }
@@ -429,14 +453,21 @@ pub(super) fn is_left_out(path: &Path) -> bool {
     path.file_name().is_some_and(is_one) || path.iter().any(|part| part == ".git")
 }
 
-/// The files of a package that `cargo vendor` would list, with their checksums.
-fn checksums(root: &Path) -> Option<BTreeMap<String, String>> {
+/// The files of a package, or of a repository, that `cargo vendor` would list, with their checksums.
+fn checksums(root: &Path, sources: Sources) -> Option<BTreeMap<String, String>> {
     let mut checksums = BTreeMap::new();
     for name in files(root)? {
         if is_left_out(Path::new(&name)) {
             continue;
         }
-        let checksum = checksum_of(&root.join(&name))?;
+        let file = root.join(&name);
+        // What is behind a link to a directory of the repository is there under its own name as well.
+        let link = (matches!(sources, Sources::Settled) && file.is_dir())
+            .then(|| std::fs::read_link(&file).ok());
+        let checksum = match link.flatten() {
+            Some(to) => format!("link to {}", to.display()),
+            None => checksum_of(&file)?,
+        };
         checksums.insert(name, checksum);
     }
     Some(checksums)
@@ -453,7 +484,8 @@ fn checksum_of(file: &Path) -> Option<String> {
 /// Names of all files below `root`, with slashes.
 fn files(root: &Path) -> Option<Vec<String>> {
     let mut names = Vec::new();
-    for entry in walkdir::WalkDir::new(root).min_depth(1) {
+    let entries = walkdir::WalkDir::new(root).min_depth(1).into_iter();
+    for entry in entries.filter_entry(|entry| entry.file_name() != ".git") {
         let entry = entry.ok()?;
         if !entry.file_type().is_dir() {
             let path = entry.path().strip_prefix(root).ok()?;

@@ -299,7 +299,9 @@ fn build(
     log_unit("built", unit, &places);
     let mut inner = inner.borrow_mut();
     if commit.is_run {
-        inner.ran.insert(unit.pkg.package_id());
+        let sources = inner.entries[unit].sources;
+        let top = sources.top(unit.pkg.root()).to_owned();
+        inner.ran.insert(top);
     }
     inner.entries.get_mut(unit).expect("unit is pending").state = State::Built {
         places,
@@ -594,7 +596,10 @@ impl Commit {
             Some(digest) => *digest,
             None => {
                 let output = scripts.first().filter(|_| self.is_run);
-                let declared = output.map(|output| self.observer.digest_of_declared(output));
+                let stdout = || paths::read_bytes(&self.places.script_stdout());
+                let declared = output
+                    .map(|output| anyhow::Ok(self.observer.digest_of_declared(output, &stdout()?)))
+                    .transpose()?;
                 let digest = self.seen.digest(&self.places, &produced, declared)?;
                 *self.digest.get_or_init(|| digest)
             }

@@ -29,8 +29,9 @@ use unit_store::{
 
 use super::observe::{
     Uses, and_real, any_source, digest_of_declared, directives, settled_dirs, settled_variables,
+    tells_of_sources,
 };
-use super::sources::is_vendored;
+use super::sources::{Files, is_vendored};
 use super::start::{Seen, dep_info_name, identity};
 use super::{Candidate, Inner, Places, Source};
 use crate::core::Package;
@@ -256,7 +257,17 @@ fn candidate(
             return Ok(None);
         }
         let settled: Vec<&Path> = settled.iter().map(PathBuf::as_path).collect();
-        declared = Some(digest_of_declared(&output, unit.pkg.root(), &settled));
+        let entry = &inner.entries[unit];
+        let stdout = paths::read_bytes(&places.script_stdout())?;
+        let sources = tells_of_sources(&stdout, unit.pkg.root(), entry.sources)
+            .then(|| Files::of(&inner.source_digests, unit, entry, &inner.ran).present_digest());
+        let sources = sources.flatten();
+        declared = Some(digest_of_declared(
+            &output,
+            unit.pkg.root(),
+            &settled,
+            sources,
+        ));
         // Named as if it were here: fingerprints have the path relative to the directory.
         let deps = BuildDeps::new(&script_output, Some(&output));
         build_runner.build_explicit_deps.insert(unit.clone(), deps);
