@@ -1986,26 +1986,28 @@ fn assert_written_source_is_compiled(
 ) {
     let deps = dir("deps");
     let [one, two, three] = ["one", "two", "three"].map(member);
-    let builds = [
-        (&one, None, "0"),
-        (&one, Some("1"), "1"),
-        (&one, Some("1"), "1"),
-        (&one, Some("2"), "2"),
-        (&two, Some("3"), "3"),
-        (&two, Some("1"), "1"),
-        (&three, None, "0"),
-    ];
-    for (number, (app, written, value)) in builds.into_iter().enumerate() {
-        let mut cargo = build(app, &deps);
+    let home = one.root().join("home");
+    let assert_says = |app: &Project, home: &Path, written: Option<&str>, values: &[&str]| {
+        let mut cargo = build(app, &deps).env("CARGO_HOME", home);
         if let Some(written) = written {
             cargo = cargo.env("FOO", written);
         }
         let report = cargo.run();
-        assert_eq!(app.says(), value, "{number}: {report}");
+        assert!(values.contains(&&*app.says()), "{values:?}: {report}");
+    };
+    assert_says(&one, &home, None, &["0"]);
+    for value in ["1", "1", "2"] {
+        assert_says(&one, &home, Some(value), &[value]);
     }
-    // What was written then is there, and is what stock would compile.
-    let report = build(&one, &deps).run();
-    assert!(["0", "2"].contains(&&*one.says()), "{report}");
+    // What was written is still there, and is what stock would compile in a new target directory.
+    assert_says(&one, &home, None, &["0", "2"]);
+    assert_says(&two, &home, Some("3"), &["3"]);
+    // There the packages are as they were published, and where those were that were not.
+    fs::remove_dir_all(&home).unwrap();
+    assert_says(&three, &home, None, &["0"]);
+    assert_says(&three, &home, Some("1"), &["1"]);
+    let elsewhere = two.root().join("home");
+    assert_says(&two, &elsewhere, Some("2"), &["2"]);
 }
 
 /// Has the test's registry be crates.io itself for builds with a home of their own.
@@ -2067,11 +2069,9 @@ fn git_package_whose_script_writes_a_source() {
     assert_written_source_is_compiled(member, build_with_own_home);
 }
 
-/// What a package writes to its own directory, and says where that is, is read by the build script of `leaf`. That of the package was run,
-/// and came to the same as far as others were told.
-#[cargo_test]
-fn header_that_a_script_writes_to_its_package() {
-    let build = build_as_of_crates_io();
+/// Publishes `headers`, whose build script writes a file as `FOO` says, if it is set, and says where that is; and packages of these names
+/// with build scripts that read it.
+fn publish_readers_of_a_header(readers: &[&str]) {
     let script = r#"
         println!("cargo::rerun-if-env-changed=FOO");
         if let Ok(foo) = std::env::var("FOO") {
@@ -2088,56 +2088,128 @@ fn header_that_a_script_writes_to_its_package() {
         let value = std::env::var("DEP_HEADERS_INCLUDE").unwrap() + "/value";
         println!("cargo::rustc-env=VALUE={}", std::fs::read_to_string(value).unwrap());
     "#;
-    let mut leaf = scripted("leaf", script, r#"pub const VALUE: &str = env!("VALUE");"#);
-    leaf.dep("headers", "1.0");
-    publish_leaf(leaf);
+    for reader in readers {
+        scripted(reader, script, r#"pub const VALUE: &str = env!("VALUE");"#)
+            .dep("headers", "1.0")
+            .publish();
+    }
+}
+
+/// What a package writes to its own directory, and says where that is, is read by the build script of `leaf`. That of the package was run,
+/// and came to the same as far as others were told.
+#[cargo_test]
+fn header_that_a_script_writes_to_its_package() {
+    let build = build_as_of_crates_io();
+    publish_readers_of_a_header(&["leaf"]);
     assert_written_source_is_compiled(|name| user_of_leaf(name, ""), build);
 }
 
-/// The same of a static library, of which there is nothing in the metadata of the crate that it is put into. `path` says where it is.
+/// The run of the build script that has not written was taken where another one had. What read that was kept for all.
+#[cargo_test]
+fn header_that_another_run_has_written() {
+    let build = build_as_of_crates_io();
+    publish_readers_of_a_header(&["leaf", "other"]);
+    let deps = dir("deps");
+    let user_of_other = |name: &str| {
+        let main = r#"fn main() { println!("{}", other::VALUE); }"#;
+        app(name, "other = '1.0'", main)
+    };
+    let one = user_of_leaf("one", "");
+    let [two, three] = ["two", "three"].map(user_of_other);
+    let home = one.root().join("home");
+    let build = |app: &Project| build(app, &deps).env("CARGO_HOME", &home);
+    build(&one).run();
+    build(&one).env("FOO", "1").run();
+    build(&two).run();
+    fs::remove_dir_all(&home).unwrap();
+    let report = build(&three).run();
+    assert_eq!(three.says(), "0", "{report}");
+}
+
+/// The same of a vendored package, which was not what it lists then. That it could not be told from others had it be like others, and its
+/// library was not compiled, as stock does that had looked at the list before.
+#[cargo_test]
+fn header_that_a_script_writes_to_its_vendored_package() {
+    publish_readers_of_a_header(&["leaf"]);
+    let deps = dir("deps");
+    for value in ["1", "2"] {
+        let app = user_of_leaf("app", "");
+        vendor(&app);
+        let report = app.cargo("build").deps_dir(&deps).env("FOO", value).run();
+        assert_eq!(app.says(), value, "{report}");
+        fs::remove_dir_all(app.root()).unwrap();
+    }
+}
+
+/// A static library of which there is nothing in the metadata of the crate that it is put into. Its build script makes it in `dir`, and says
+/// that it is in `path`. `member` makes a project over a package `leaf` with that script and library.
 #[track_caller]
-fn assert_written_static_library_is_linked(path: &str) {
+fn assert_written_static_library_is_linked(
+    [dir_of_it, path]: [&str; 2],
+    member: impl FnOnce(&str, &str) -> Project,
+    build: impl Fn(&Project, &Path) -> Cargo,
+) {
     if !(have("cc") && have("ar")) {
         skip!("no C compiler here");
     }
-    let build = build_as_of_crates_io();
     let library = static_library("foo", r#"std::env::var("FOO").unwrap()"#);
-    let script = library.replace("OUT_DIR", "CARGO_MANIFEST_DIR")
-        + r#"
+    let out = r#"std::env::var("OUT_DIR").unwrap()"#;
+    assert!(library.contains(out));
+    let script = library.replace(
+        out,
+        &format!("format!({dir_of_it:?}, std::env::var(\"CARGO_MANIFEST_DIR\").unwrap())"),
+    ) + &r#"
             println!("cargo::rerun-if-env-changed=FOO");
             println!("cargo::rustc-link-search=native={PATH}");
             println!("cargo::rustc-link-lib=static=foo");
         "#
-        .replace("{PATH}", path)
-        .as_str();
+    .replace("{PATH}", path);
     let lib = r#"
-        extern "C" { fn foo() -> i32; }
+        unsafe extern "C" { fn foo() -> i32; }
         pub fn value() -> i32 { unsafe { foo() } }
     "#;
-    publish_leaf(scripted("leaf", &script, lib));
-    let main = r#"fn main() { println!("{}", leaf::value()); }"#;
-    let [one, two] = ["one", "two"].map(|name| app(name, "leaf = '1.0'", main));
-    let deps = dir("deps");
-    for (app, value) in [
-        (&one, "0"),
-        (&one, "1"),
-        (&one, "1"),
-        (&one, "2"),
-        (&two, "1"),
-    ] {
-        let report = build(app, &deps).env("FOO", value).run();
+    let app = member(&script, lib);
+    for value in ["0", "1", "1", "2"] {
+        let report = build(&app, &dir("deps")).env("FOO", value).run();
         assert_eq!(app.says(), value, "{report}");
     }
 }
 
+const SAYS_LEAF: &str = r#"fn main() { println!("{}", leaf::value()); }"#;
+
+#[track_caller]
+fn assert_written_static_library_of_crates_io_is_linked(path: &str) {
+    let build = build_as_of_crates_io();
+    let member = |script: &str, lib: &str| {
+        publish_leaf(scripted("leaf", script, lib));
+        app("app", "leaf = '1.0'", SAYS_LEAF)
+    };
+    assert_written_static_library_is_linked(["{}", path], member, build);
+}
+
 #[cargo_test]
 fn static_library_that_a_script_writes_to_its_package() {
-    assert_written_static_library_is_linked("{out}");
+    assert_written_static_library_of_crates_io_is_linked("{out}");
 }
 
 #[cargo_test]
 fn static_library_that_a_script_names_without_its_package() {
-    assert_written_static_library_is_linked(".");
+    assert_written_static_library_of_crates_io_is_linked(".");
+}
+
+#[cargo_test]
+fn static_library_that_a_script_writes_beside_its_package() {
+    let member = |script: &str, lib: &str| {
+        let script = format!("fn main() {{ log_run(); {script} }}{LOG_RUN}");
+        let gitted = git::new("gitted", |project| {
+            project
+                .file("leaf/Cargo.toml", &manifest("leaf", "", ""))
+                .file("leaf/build.rs", &script)
+                .file("leaf/src/lib.rs", lib)
+        });
+        app("app", &format!("leaf.git = '{}'", gitted.url()), SAYS_LEAF)
+    };
+    assert_written_static_library_is_linked(["{}/..", ".."], member, build_with_own_home);
 }
 
 /// A build script writes a file outside of packages, of which rustc says that it reads it. What it had been when the build was planned
@@ -2190,6 +2262,8 @@ fn git_package_whose_script_writes_beside_it() {
     );
     let member = user_of_repository(&[
         ("value.rs", "0"),
+        // As it is there, but not from Cargo.
+        ("inner/.cargo-ok", ""),
         ("inner/build.rs", &script),
         (
             "inner/src/lib.rs",
@@ -2199,13 +2273,14 @@ fn git_package_whose_script_writes_beside_it() {
     assert_written_source_is_compiled(member, build_with_own_home);
 }
 
-/// There is a link to a directory in a repository of which a file is newer than its checkout.
+/// There is a link to a directory, and one to nothing, in a repository of which a file is newer than its checkout.
 #[cargo_test]
 fn git_package_with_a_link_to_a_directory() {
     let script = r#"fn main() {
         println!("cargo::rerun-if-changed=build.rs");
         if std::fs::read_link("link").is_err() {
             std::os::unix::fs::symlink("src", "link").unwrap();
+            std::os::unix::fs::symlink("nowhere", "dangling").unwrap();
         }
     }"#;
     let member = user_of_repository(&[

@@ -16,7 +16,7 @@ use serde::Serialize;
 use unit_store::{Difference, KeyBuilder, Keys, Observed, Root, World};
 
 use super::plan::{directory_name, topological_order};
-use super::sources::Files;
+use super::sources::PresentFiles;
 use super::{Apart, Inner, Source, State, describe, sources, target_dir};
 use crate::core::compiler::{BuildRunner, Unit};
 
@@ -514,8 +514,8 @@ fn why_not_this(
 ) -> Option<Reason> {
     let (candidates, _) = root.candidates(&directory_name(unit), inner.entries[unit].key);
     let var = (inner.environment).of(unit, build_runner.is_primary_package(unit));
-    let entry = &inner.entries[unit];
-    let pkg_files = Files::of(&inner.source_digests, unit, entry, &inner.ran);
+    let files = &inner.entries[unit].files;
+    let pkg_files = PresentFiles::of(&inner.source_digests, files, &inner.written);
     let world = World {
         var: &var,
         pristine: pkg_files.are_pristine(),

@@ -112,8 +112,8 @@ struct Inner {
     order: Vec<Unit>,
     /// Units whose jobs are made when their dependencies are there.
     late: FxHashSet<Unit>,
-    /// Packages of which a build script was run in this build, see [`sources::Sources::top`].
-    ran: HashSet<PathBuf>,
+    /// Directories that build scripts that were run in this build may have written to: their packages, or repositories.
+    written: HashSet<Arc<Path>>,
     executor: Option<Arc<dyn Executor>>,
     environment: Arc<observe::Environment>,
     source_digests: Arc<sources::SourceDigests>,
@@ -245,12 +245,7 @@ struct Entry {
     key: Key,
     /// What the key is made of.
     fields: Arc<KeyBuilder>,
-    /// How the package's files are told from others.
-    sources: sources::Sources,
-    /// Whether the package is what its checksum is of.
-    is_pristine: bool,
-    /// Whether the package is in a directory source.
-    is_vendored: bool,
+    files: sources::PackageFiles,
     state: State,
 }
 
@@ -430,7 +425,14 @@ impl ArtifactRoots {
                 let digest = match digest.get() {
                     Some(digest) => *digest,
                     None => {
-                        let new = seen.digest(places, &[], None).with_context(|| {
+                        let new = match seen {
+                            // It could not be told what it came to, so it is like no other.
+                            start::Seen::Run => {
+                                Ok(Digest::of_bytes(places.unit.as_os_str().as_encoded_bytes()))
+                            }
+                            start::Seen::Files(_) => seen.digest(places, &[], None),
+                        };
+                        let new = new.with_context(|| {
                             format!(
                                 "failed to read what was built in `{}`",
                                 places.out.display()
@@ -442,6 +444,15 @@ impl ArtifactRoots {
                 Ok(Some(start::identity(digest, dependencies)))
             }
         }
+    }
+
+    /// Whether a build script that was run in this build may have written to the package of `unit`, which was checked before.
+    pub fn is_written(&self, unit: &Unit) -> bool {
+        self.0.as_ref().is_some_and(|inner| {
+            let inner = inner.borrow();
+            let entry = inner.entries.get(unit);
+            entry.is_some_and(|entry| inner.written.contains(&entry.files.top))
+        })
     }
 
     /// Whether `unit` is taken from a root as it is. `None` if it is not in a root at all.

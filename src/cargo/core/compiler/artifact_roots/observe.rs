@@ -25,7 +25,9 @@ use unit_store::{
     without_path,
 };
 
-use super::sources::{Look, SourceDigests, Sources, change_time, is_left_out};
+use super::sources::{
+    Look, PackageFiles, SourceDigests, Sources, change_time, checkout_of, is_left_out,
+};
 use super::{Inner, Places, Source};
 use crate::core::compiler::fingerprint::parse_rustc_dep_info;
 use crate::core::compiler::{BuildOutput, BuildRunner, Unit};
@@ -101,12 +103,7 @@ fn normalize_name(name: OsString) -> OsString {
 pub(super) struct Observer {
     environment: Arc<Environment>,
     source_digests: Arc<SourceDigests>,
-    /// How the package's files are told from others.
-    sources: Sources,
-    /// Whether they are what its checksum is of.
-    is_pristine: bool,
-    /// Whether the package is in a directory source.
-    is_vendored: bool,
+    files: PackageFiles,
     /// What they were when the unit was started.
     begun: Arc<OnceLock<Begun>>,
     /// The manifest, and a digest of what Cargo read in it.
@@ -133,9 +130,9 @@ pub(super) struct Observer {
 /// The files of a package when a unit of it was started.
 struct Begun {
     look: Look,
-    /// What those look like that tell it from others, see [`Sources::top`].
-    told: Look,
-    /// Of them, if they are compared. See [`SourceDigests::by`].
+    /// The same of all its checkout, if it is in one of git.
+    look_of_top: Look,
+    /// See [`SourceDigests::by`]. `None` if they are not compared as well.
     digest: Option<Digest>,
     /// Whether the manifest was what Cargo had read, maybe long before. Not all that it says is in the key.
     is_as_parsed: bool,
@@ -157,9 +154,7 @@ impl Observer {
         Observer {
             environment: Arc::clone(&inner.environment),
             source_digests: Arc::clone(&inner.source_digests),
-            sources: entry.sources,
-            is_pristine: entry.is_pristine,
-            is_vendored: entry.is_vendored,
+            files: entry.files.clone(),
             begun: Arc::default(),
             manifest: (
                 unit.pkg.manifest_path().to_owned(),
@@ -169,7 +164,7 @@ impl Observer {
             pkg_root,
             settled_variables: settled_variables(unit),
             settled: settled_dirs(build_runner, &inner, unit),
-            checkout: checkout_of(build_runner, unit),
+            checkout: checkout_of(build_runner, &unit.pkg),
             immutable: (["git", "registry"].iter())
                 .flat_map(|dir| {
                     let home = build_runner.bcx.gctx.home().as_path_unlocked();
@@ -186,27 +181,27 @@ impl Observer {
     pub fn at_start(&self) -> impl FnOnce() + Send + 'static {
         let begun = Arc::clone(&self.begun);
         let source_digests = Arc::clone(&self.source_digests);
-        let (sources, is_vendored) = (self.sources, self.is_vendored);
+        let files = self.files.clone();
         let pkg_root = self.pkg_root.clone();
         let (manifest_path, manifest) = self.manifest.clone();
         move || {
             begun.get_or_init(|| {
-                let look = Look::at(&pkg_root, sources);
-                let top = sources.top(&pkg_root);
-                let told = match top == pkg_root {
+                let look = Look::at(&pkg_root, files.sources);
+                let look_of_top = match *files.top == pkg_root {
                     true => look,
-                    false => Look::at(top, sources),
+                    false => files.look(),
                 };
                 let is_as_parsed = || {
                     let contents = std::fs::read(manifest_path).ok();
                     contents.is_some_and(|it| Some(Digest::of_bytes(it)) == manifest)
                 };
-                let digest = || source_digests.by(sources, &pkg_root, is_vendored, told);
+                let digest = || source_digests.by(&files, look_of_top);
+                let is_compared = files.sources.is_compared(look_of_top);
                 Begun {
                     look,
-                    told,
-                    digest: sources.is_compared(told).then(digest).flatten(),
-                    is_as_parsed: matches!(sources, Sources::Settled) || is_as_parsed(),
+                    look_of_top,
+                    digest: is_compared.then(digest).flatten(),
+                    is_as_parsed: matches!(files.sources, Sources::Settled) || is_as_parsed(),
                 }
             });
         }
@@ -345,7 +340,7 @@ impl Observer {
 
     /// Whether the package was changed since the unit was started, be it for a while.
     fn is_package_changed(&self) -> bool {
-        let look = Look::at(&self.pkg_root, self.sources);
+        let look = Look::at(&self.pkg_root, self.files.sources);
         (self.begun.get()).is_none_or(|begun| look != begun.look)
     }
 
@@ -355,24 +350,19 @@ impl Observer {
         let Some(begun) = self.begun.get() else {
             return true;
         };
-        let look = Look::at(self.sources.top(&self.pkg_root), self.sources);
-        !look.has_contents_of(&begun.told)
-            && (begun.digest.is_none() || self.digest_of_sources(look) != begun.digest)
-    }
-
-    /// See [`SourceDigests::by`].
-    fn digest_of_sources(&self, look: Look) -> Option<Digest> {
-        let (root, is_vendored) = (&self.pkg_root, self.is_vendored);
-        (self.source_digests).by(self.sources, root, is_vendored, look)
+        let look = self.files.look();
+        let digest = || self.source_digests.by(&self.files, look);
+        !look.has_contents_of(&begun.look_of_top)
+            && (begun.digest.is_none() || digest() != begun.digest)
     }
 
     /// See [`digest_of_declared`].
     pub fn digest_of_declared(&self, output: &BuildOutput, stdout: &[u8]) -> Digest {
         let settled: Vec<&Path> = self.settled.iter().map(PathBuf::as_path).collect();
-        let (sources, root) = (self.sources, &self.pkg_root);
-        let sources = tells_of_sources(stdout, root, sources)
-            .then(|| (self.source_digests).present(sources, root, self.is_vendored));
-        digest_of_declared(output, &self.pkg_root, &settled, sources.flatten())
+        let sources = tells_of_sources(stdout, &self.pkg_root, &self.files)
+            .then(|| self.source_digests.present(&self.files));
+        let (root, top) = (&self.pkg_root, &self.files.top);
+        digest_of_declared(output, root, top, &settled, sources.flatten())
     }
 
     /// The package's own files when the unit was started. Fails if they were not what its key says.
@@ -383,8 +373,8 @@ impl Observer {
         if !begun.is_as_parsed {
             bail!("the package in `{dir}` was changed before it was built");
         }
-        match self.sources {
-            sources if !sources.is_compared(begun.told) => Ok(Vec::new()),
+        match self.files.sources {
+            sources if !sources.is_compared(begun.look_of_top) => Ok(Vec::new()),
             Sources::InKey(_, digest) if begun.digest == Some(digest) => Ok(Vec::new()),
             Sources::InKey(..) => bail!("the package in `{dir}` was changed before it was built"),
             Sources::Settled | Sources::Compared => {
@@ -392,7 +382,7 @@ impl Observer {
                     format!("the package in `{dir}` can't be read, or is not what it lists")
                 })?;
                 // What a script once wrote is not there where others unpacked it.
-                let pristine = self.is_pristine && !begun.told.is_touched();
+                let pristine = self.files.is_pristine && !begun.look_of_top.is_touched();
                 Ok(vec![Observed::Sources { digest, pristine }])
             }
         }
@@ -417,7 +407,7 @@ impl Observer {
     /// Whether `file` is one of the package's that is left out where packages are compared.
     fn is_not_compared(&self, file: &Path) -> bool {
         let mut inside = (self.pkg_roots.iter()).filter_map(|dir| file.strip_prefix(dir).ok());
-        matches!(self.sources, Sources::Compared) && inside.any(is_left_out)
+        matches!(self.files.sources, Sources::Compared) && inside.any(is_left_out)
     }
 
     /// One of `files` that is elsewhere in the package's repository and was changed since the unit was started.
@@ -586,7 +576,7 @@ pub(super) fn settled_dirs(
     let pkg_root = unit.pkg.root();
     let mut settled = and_real(pkg_root);
     // Packages of a repository may read each other's files.
-    settled.extend(checkout_of(build_runner, unit));
+    settled.extend(checkout_of(build_runner, &unit.pkg));
     let target_data = &build_runner.bcx.target_data;
     settled.push(target_data.info(unit.kind).sysroot.clone());
     settled.extend(inner.sources.iter().map(|source| match source {
@@ -594,17 +584,6 @@ pub(super) fn settled_dirs(
         Source::TargetDir(dir) => dir.clone(),
     }));
     settled
-}
-
-/// The checkout of git in Cargo's home that the package of `unit` is in, `checkouts/<name>/<rev>/`.
-fn checkout_of(build_runner: &BuildRunner<'_, '_>, unit: &Unit) -> Option<PathBuf> {
-    if !unit.pkg.package_id().source_id().is_git() {
-        return None;
-    }
-    let checkouts = build_runner.bcx.gctx.git_checkouts_path();
-    let checkouts = checkouts.into_path_unlocked();
-    let rest = unit.pkg.root().strip_prefix(&checkouts).ok()?;
-    Some(checkouts.join(rest.iter().take(2).collect::<PathBuf>()))
 }
 
 /// The files that a build script declared, or wants to be linked in.
@@ -615,24 +594,25 @@ fn declared_files(output: &BuildOutput) -> impl Iterator<Item = PathBuf> {
 
 /// Whether the run of a build script of the package in `root` that printed `stdout` tells others where the package is: they may read what
 /// is there. In a repository they may go on from there to the rest of it.
-pub(super) fn tells_of_sources(stdout: &[u8], root: &Path, sources: Sources) -> bool {
+pub(super) fn tells_of_sources(stdout: &[u8], root: &Path, files: &PackageFiles) -> bool {
     let directives = directives(stdout);
-    let mut dirs = [root, sources.top(root)].into_iter().flat_map(and_real);
+    let mut dirs = [root, &files.top].into_iter().flat_map(and_real);
     dirs.any(|dir| mentions_path(&directives, &dir))
 }
 
-/// Digest of the files that a build script declared, or wants to be linked in, but for those of its package that are not linked. Dependents
-/// see them: rustc puts static libraries into crates, and their contents are in no metadata. `sources` is the digest of the package's files
-/// if others are told where they are.
+/// Digest of the files that a build script declared, or wants to be linked in, but for those of its package, or its repository, that are not
+/// linked. Dependents see them: rustc puts static libraries into crates, and their contents are in no metadata. `top` is where those are, and
+/// `sources` tells them from others, if it is known where they are.
 pub(super) fn digest_of_declared(
     output: &BuildOutput,
     pkg: &Path,
+    top: &Path,
     settled: &[&Path],
     sources: Option<Digest>,
 ) -> Digest {
     let absolute = |file: PathBuf| paths::normalize_path(&pkg.join(file));
     let linked = (static_libraries(output).into_iter().map(absolute))
-        .filter(|file| file.starts_with(pkg))
+        .filter(|file| file.starts_with(top))
         .filter(|file| file.exists());
     let digests = declared_files(output)
         .map(absolute)

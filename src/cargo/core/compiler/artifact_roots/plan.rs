@@ -16,7 +16,7 @@ use unit_store::{
     Crew, Dependency, Digest, FileDigests, First, Found, Key, Lookup, Node, Offer, Root, World,
 };
 
-use super::sources::{Files, SourceDigests};
+use super::sources::{PackageFiles, PresentFiles};
 use super::start::note_loader_path;
 use super::{
     Apart, ArtifactRoots, Candidate, Entry, Inner, LOG_TARGET, Source, State, UnitMap, describe,
@@ -72,7 +72,7 @@ pub(in crate::core::compiler) fn plan(build_runner: &mut BuildRunner<'_, '_>) ->
         apart: UnitMap::default(),
         order: Vec::new(),
         late: FxHashSet::default(),
-        ran: HashSet::new(),
+        written: HashSet::new(),
         executor: None,
         environment: Arc::new(observe::Environment::new(build_runner.bcx.gctx)?),
         source_digests: Default::default(),
@@ -111,12 +111,9 @@ pub(in crate::core::compiler) fn plan(build_runner: &mut BuildRunner<'_, '_>) ->
             if sources::is_overlaid(&overlays, &unit.pkg) {
                 return None;
             }
-            let is_vendored = sources::is_vendored(build_runner, &unit.pkg);
-            let (field, sources) = sources::key_field(&unit.pkg, is_vendored)?;
-            let is_pristine = sources::is_pristine(build_runner, &unit.pkg);
-            Some((field, sources, is_pristine, is_vendored))
+            PackageFiles::of(build_runner, &unit.pkg)
         });
-        let Some((source, sources, is_pristine, is_vendored)) = source else {
+        let Some((source, files)) = source else {
             let why = Apart::Own("its files may be others tomorrow");
             inner.apart.insert(unit.clone(), why);
             continue;
@@ -146,9 +143,7 @@ pub(in crate::core::compiler) fn plan(build_runner: &mut BuildRunner<'_, '_>) ->
         let entry = Entry {
             key: fields.key(),
             fields: Arc::new(fields),
-            sources: *sources,
-            is_pristine: *is_pristine,
-            is_vendored: *is_vendored,
+            files: files.clone(),
             state,
         };
         if let Some(lookup) = &mut lookup {
@@ -338,17 +333,15 @@ impl Inner {
             let Some(First::Found(candidate)) = found.as_ref().map(|it| &it.first) else {
                 continue;
             };
-            let entry = &self.entries[unit];
+            let files = &self.entries[unit].files;
             let mut observed = candidate.record.observed.iter();
-            if observed.any(|input| input.compares_sources(entry.is_pristine)) {
-                let files = Files::of(&self.source_digests, unit, entry, &self.ran);
-                packages.push((entry.sources.top(unit.pkg.root()), files));
+            if observed.any(|input| input.compares_sources(files.is_pristine)) {
+                packages.push(files);
             }
         }
-        packages.sort_unstable_by_key(|(top, _)| *top);
-        packages.dedup_by_key(|(top, _)| *top);
-        let packages = Vec::from_iter(packages.into_iter().map(|(_, files)| files));
-        SourceDigests::make(&packages, jobs);
+        packages.sort_unstable_by_key(|files| &files.top);
+        packages.dedup_by_key(|files| &files.top);
+        self.source_digests.make(&packages, jobs);
     }
 
     /// The first candidates of each of `units`, of which `found` is what roots have.
@@ -406,11 +399,11 @@ impl Inner {
         let gctx = build_runner.bcx.gctx;
         let entry = &self.entries[unit];
         let key = entry.key;
-        if !self.ran.is_empty() {
+        if !self.written.is_empty() {
             // Scripts may have written what others read.
             self.files = FileDigests::default();
         }
-        let pkg_files = Files::of(&self.source_digests, unit, entry, &self.ran);
+        let pkg_files = PresentFiles::of(&self.source_digests, &entry.files, &self.written);
         let is_primary = build_runner.is_primary_package(unit);
         let var = self.environment.of(unit, is_primary);
         let world = World {

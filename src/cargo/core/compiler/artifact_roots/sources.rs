@@ -10,7 +10,7 @@
 //! reads it. A plan digests all packages for which there is something to compare, with several threads. What is recorded with a unit
 //! is what the files were when it was started. It is not committed if the manifest was another one when Cargo read it, or if any file or directory
 //! was touched until rustc had finished, or any file had become another one until a build script had: directories that were others for a while are
-//! not noticed there, as scripts make and remove files of their own. What a run leaves is a part of its identity if others are told where it is.
+//! not noticed there, as scripts make and remove files of their own. What a run leaves is a part of its identity if others are told where the package is.
 //!
 //! What such a script wrote is there for the units that come after it, in this build and the next. So once a script was run, what was found out before
 //! of its package counts no more; and packages that Cargo unpacked or checked out itself, whose files nobody compares otherwise, are compared if
@@ -21,17 +21,17 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsStr;
 use std::fs::Metadata;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use cargo_util::Sha256;
 use filetime::FileTime;
 use unit_store::{Digest, Observed};
 
-use super::Entry;
 use super::key::optional;
-use crate::core::compiler::{BuildRunner, Unit};
+use crate::core::compiler::BuildRunner;
 use crate::core::{Package, SourceId, SourceKind};
 
 /// The file in which packages of directory sources have the checksums of their files.
@@ -39,6 +39,9 @@ const LIST: &str = ".cargo-checksum.json";
 
 /// What Cargo writes to a package when it has unpacked it, and to a repository when it has checked it out.
 const UNPACKED: &str = ".cargo-ok";
+
+/// How much later than a file its directory may be changed that has it made.
+const SLACK: Duration = Duration::from_millis(10);
 
 /// How many threads digest files at the most. They have no token of a jobserver, as they are done before anything is compiled.
 const THREADS: usize = 8;
@@ -78,14 +81,6 @@ pub(super) enum Sources {
 }
 
 impl Sources {
-    /// The directory whose files are meant, of a package in `root`. It is all of a checkout, as packages in it may have files of each other.
-    pub fn top(self, root: &Path) -> &Path {
-        match self {
-            Sources::Settled => unpacked(root).map_or(root, |(dir, _)| dir),
-            Sources::InKey(..) | Sources::Compared => root,
-        }
-    }
-
     /// Whether files that look so are told from others by a digest.
     pub fn is_compared(self, look: Look) -> bool {
         !matches!(self, Sources::Settled) || look.is_touched()
@@ -93,46 +88,30 @@ impl Sources {
 }
 
 /// The files of a package, to be compared with those that builds in roots were made of.
-pub(super) struct Files<'a> {
+pub(super) struct PresentFiles<'a> {
     digests: &'a SourceDigests,
-    root: &'a Path,
-    sources: Sources,
-    is_pristine: bool,
-    is_vendored: bool,
+    package: &'a PackageFiles,
     /// What they look like now, if that may be otherwise than when the build was planned.
     look: Option<Look>,
 }
 
-impl<'a> Files<'a> {
-    /// Those of the package of `unit`. `ran` has what build scripts that were run in this build may have written to, see [`Sources::top`].
+impl<'a> PresentFiles<'a> {
+    /// Those of `package`. `written` are the directories that build scripts that were run in this build may have written to.
     pub fn of(
         digests: &'a SourceDigests,
-        unit: &'a Unit,
-        entry: &Entry,
-        ran: &HashSet<PathBuf>,
+        package: &'a PackageFiles,
+        written: &HashSet<Arc<Path>>,
     ) -> Self {
-        let &Entry {
-            sources,
-            is_pristine,
-            is_vendored,
-            ..
-        } = entry;
-        let root = unit.pkg.root();
-        let has_run = || ran.contains(sources.top(root));
-        let look = (!ran.is_empty() && has_run()).then(|| Look::at(sources.top(root), sources));
-        Files {
+        PresentFiles {
             digests,
-            root,
-            sources,
-            is_pristine,
-            is_vendored,
-            look,
+            package,
+            look: written.contains(&package.top).then(|| package.look()),
         }
     }
 
     /// Whether they are what the checksum in the key is of.
     pub fn are_pristine(&self) -> bool {
-        self.is_pristine && !self.are_touched()
+        self.package.is_pristine && !self.are_touched()
     }
 
     /// Whether they may be others than Cargo has put there, as far as that was asked.
@@ -143,20 +122,15 @@ impl<'a> Files<'a> {
     /// See [`SourceDigests::get`].
     pub fn digest(&self) -> Option<Digest> {
         match self.look {
-            Some(look) => (self.digests).by(self.sources, self.root, self.is_vendored, look),
-            None => (self.digests).get(self.sources, self.root, self.is_vendored),
+            Some(look) => self.digests.by(self.package, look),
+            None => self.digests.get(self.package),
         }
-    }
-
-    /// Digest of what they are now, if they are compared at all.
-    pub fn present_digest(&self) -> Option<Digest> {
-        (self.digests).present(self.sources, self.root, self.is_vendored)
     }
 
     /// Whether a unit of the right key, and for which what was `observed` holds, was made of these.
     pub fn are_those_of(&self, observed: &[Observed]) -> bool {
         let is_compared = || (observed.iter()).any(|it| matches!(it, Observed::Sources { .. }));
-        match self.sources {
+        match self.package.sources {
             Sources::Compared => true,
             Sources::Settled => !self.are_touched() || is_compared(),
             Sources::InKey(_, digest) => self.look.is_none() || self.digest() == Some(digest),
@@ -164,9 +138,63 @@ impl<'a> Files<'a> {
     }
 }
 
+/// A package, as far as its files are told from those of others.
+#[derive(Clone)]
+pub(super) struct PackageFiles {
+    /// The directory whose files are meant. It is all of a checkout of git, as packages there may have files of each other.
+    pub top: Arc<Path>,
+    pub sources: Sources,
+    /// Whether the files that Cargo unpacked are what the checksum in the key is of.
+    pub is_pristine: bool,
+    /// Whether it is in a directory source.
+    pub is_vendored: bool,
+}
+
+impl PackageFiles {
+    /// Those of `pkg`, and what is known beforehand of its source that can differ under one name and version. `None` if they are not known
+    /// to stay the same.
+    pub fn of(build_runner: &BuildRunner<'_, '_>, pkg: &Package) -> Option<(String, PackageFiles)> {
+        let is_vendored = is_vendored(build_runner, pkg);
+        let (field, sources) = key_field(pkg, is_vendored)?;
+        let checkout = match sources {
+            Sources::Settled => checkout_of(build_runner, pkg),
+            Sources::InKey(..) | Sources::Compared => None,
+        };
+        let files = PackageFiles {
+            top: checkout.map_or_else(|| pkg.root().into(), Into::into),
+            sources,
+            is_pristine: is_pristine(build_runner, pkg),
+            is_vendored,
+        };
+        Some((field, files))
+    }
+
+    /// What they look like now.
+    pub fn look(&self) -> Look {
+        Look::at(&self.top, self.sources)
+    }
+
+    /// Whether they may be others than Cargo has put there, of which nothing is compared before a unit is taken.
+    pub fn are_touched(&self) -> bool {
+        let is_taken = self.is_pristine || matches!(self.sources, Sources::Settled);
+        is_taken && self.look().is_touched()
+    }
+}
+
+/// The checkout of git in Cargo's home that `pkg` is in, `checkouts/<name>/<rev>/`.
+pub(super) fn checkout_of(build_runner: &BuildRunner<'_, '_>, pkg: &Package) -> Option<PathBuf> {
+    if !pkg.package_id().source_id().is_git() {
+        return None;
+    }
+    let checkouts = build_runner.bcx.gctx.git_checkouts_path();
+    let checkouts = checkouts.into_path_unlocked();
+    let rest = pkg.root().strip_prefix(&checkouts).ok()?;
+    Some(checkouts.join(rest.iter().take(2).collect::<PathBuf>()))
+}
+
 /// What is known beforehand of a package's source that can differ under one name and version, and how its files are told apart.
 /// `None` if they are not known to stay the same.
-pub(super) fn key_field(pkg: &Package, is_vendored: bool) -> Option<(String, Sources)> {
+fn key_field(pkg: &Package, is_vendored: bool) -> Option<(String, Sources)> {
     let source_id = pkg.package_id().source_id();
     let fixed = if source_id.is_git() {
         source_id.precise_git_fragment()
@@ -207,7 +235,7 @@ fn are_compared(pkg: &Package, is_vendored: bool) -> bool {
 ///
 /// Cargo unpacks an archive once. Other registries than crates.io, mirrors and directories of archives in its place may have another
 /// one later, and Cargo goes on with what it unpacked.
-pub(super) fn is_pristine(build_runner: &BuildRunner<'_, '_>, pkg: &Package) -> bool {
+fn is_pristine(build_runner: &BuildRunner<'_, '_>, pkg: &Package) -> bool {
     pkg.package_id().source_id().is_crates_io()
         && replaced(build_runner, pkg).is_some_and(SourceId::is_crates_io)
 }
@@ -236,6 +264,7 @@ impl Look {
         let mut open = vec![root.to_owned()];
         let mut seen = HashSet::new();
         let mut last_modified = FileTime::zero();
+        let unpacked = root.join(UNPACKED);
         while let Some(dir) = open.pop() {
             if !seen.insert(std::fs::canonicalize(&dir).ok()) {
                 continue;
@@ -255,8 +284,12 @@ impl Look {
                     open.push(path.to_owned());
                 }
                 let is_dir = meta.as_ref().is_some_and(Metadata::is_dir);
-                if let Some(meta) = meta.as_ref().filter(|_| !path.ends_with(UNPACKED)) {
-                    let modified = FileTime::from_last_modification_time(meta);
+                if let Some(meta) = meta.as_ref().filter(|_| path != unpacked) {
+                    let mut modified = FileTime::from_last_modification_time(meta);
+                    // Making that file changes its directory, maybe a little later.
+                    if path == root {
+                        modified = before(modified, SLACK);
+                    }
                     last_modified = last_modified.max(modified);
                 }
                 let metas = [meta, target];
@@ -274,13 +307,21 @@ impl Look {
                 }
             }
         }
-        let is_touched = unpacked(root).is_none_or(|(_, time)| last_modified > time);
+        let is_touched = std::fs::metadata(&unpacked).map_or(true, |meta| {
+            last_modified > FileTime::from_last_modification_time(&meta)
+        });
         Look {
             files: Digest::of_parts(files),
             changes: Digest::of_parts(changes),
             dirs: Digest::of_parts(dirs),
             is_touched,
         }
+    }
+
+    /// A digest that nobody has but who has looked at the same files, and while they were the same.
+    fn digest(&self) -> Digest {
+        let parts = [self.files, self.changes, self.dirs];
+        Digest::of_parts(parts.iter().map(Digest::as_bytes))
     }
 
     /// Whether no file was changed, replaced, added or removed between this and `other`.
@@ -300,13 +341,13 @@ impl Look {
     }
 }
 
-/// Where Cargo had unpacked the package in `root`, or checked out the repository that it is in, and when.
-fn unpacked(root: &Path) -> Option<(&Path, FileTime)> {
-    let mut found = root.ancestors().filter_map(|dir| {
-        let meta = std::fs::metadata(dir.join(UNPACKED)).ok()?;
-        Some((dir, FileTime::from_last_modification_time(&meta)))
-    });
-    found.next()
+fn before(time: FileTime, duration: Duration) -> FileTime {
+    let nanos = i128::from(time.unix_seconds()) * 1_000_000_000 + i128::from(time.nanoseconds())
+        - duration.as_nanos() as i128;
+    FileTime::from_unix_time(
+        nanos.div_euclid(1_000_000_000) as i64,
+        nanos.rem_euclid(1_000_000_000) as u32,
+    )
 }
 
 /// What tells the contents of a file from what they were before. Inodes don't: some file systems have others for the same file after a while.
@@ -341,73 +382,69 @@ pub(super) fn change_time(meta: &Metadata) -> FileTime {
 
 /// Digests of sources that were asked for, so that each is made once as long as they look the same.
 #[derive(Default)]
-pub(super) struct SourceDigests(Mutex<HashMap<PathBuf, Known>>);
+pub(super) struct SourceDigests(Mutex<HashMap<Arc<Path>, Known>>);
 
 /// A digest of a package's files, `None` if they can't be read, and what they looked like before if that was asked for.
 type Known = (Option<Look>, Option<Digest>);
 
 impl SourceDigests {
-    /// Digest of names and checksums of the files by which `sources` tells the package in `root` from others, at some time in this build.
-    /// `None` if they can't be read.
+    /// Digest of names and checksums of the files of `package` at some time in this build. `None` if they can't be read.
     ///
     /// Those of a package that is in a directory source are what it lists, which Cargo checks before it compiles one. Any
     /// other package may bring a file of that name.
-    pub fn get(&self, sources: Sources, root: &Path, is_vendored: bool) -> Option<Digest> {
-        let top = sources.top(root);
+    fn get(&self, package: &PackageFiles) -> Option<Digest> {
+        let PackageFiles { top, sources, .. } = package;
         if let Some((_, digest)) = self.0.lock().unwrap().get(top) {
             return *digest;
         }
-        let files =
-            (is_vendored.then(|| listed(top)).flatten()).or_else(|| checksums(top, sources));
+        let files = (package.is_vendored.then(|| listed(top)).flatten())
+            .or_else(|| checksums(top, *sources));
         let digest = files.as_ref().map(digest_of_list);
-        (self.0.lock().unwrap()).insert(top.to_owned(), (None, digest));
+        (self.0.lock().unwrap()).insert(Arc::clone(top), (None, digest));
         digest
     }
 
-    /// Digest of the files by which `sources` tells the package in `root` from others, and which look like `look` now. `None` if they can't
-    /// be read, or are not what a directory source lists: they were changed after Cargo had checked them.
-    pub fn by(
-        &self,
-        sources: Sources,
-        root: &Path,
-        is_vendored: bool,
-        look: Look,
-    ) -> Option<Digest> {
-        let top = sources.top(root);
+    /// Digest by which `package`, whose files look like `look` now, is told from others. `None` if they can't be read, or are not what a
+    /// directory source lists: they were changed after Cargo had checked them.
+    pub fn by(&self, package: &PackageFiles, look: Look) -> Option<Digest> {
+        let PackageFiles { top, sources, .. } = package;
         if let Some((Some(known), digest)) = self.0.lock().unwrap().get(top)
             && *known == look
         {
             return *digest;
         }
-        let list = || is_vendored.then(|| listed(top)).flatten();
+        let list = || package.is_vendored.then(|| listed(top)).flatten();
         let digest = match sources {
             Sources::Settled | Sources::Compared => match list() {
                 Some(list) => are_as_listed(top, &list).then(|| digest_of_list(&list)),
-                None => checksums(top, sources).as_ref().map(digest_of_list),
+                None => checksums(top, *sources).as_ref().map(digest_of_list),
             },
             Sources::InKey(in_key, digest) => match list() {
                 Some(list) if !are_as_listed(top, &list) => None,
-                None if in_key.has_files_of(&look) => Some(digest),
+                None if in_key.has_files_of(&look) => Some(*digest),
                 _ => digest_of_vendored(top),
             },
         };
-        (self.0.lock().unwrap()).insert(top.to_owned(), (Some(look), digest));
+        (self.0.lock().unwrap()).insert(Arc::clone(top), (Some(look), digest));
         digest
     }
 
-    /// Digest of what they are now, if they are compared at all.
-    pub fn present(&self, sources: Sources, root: &Path, is_vendored: bool) -> Option<Digest> {
-        let look = Look::at(sources.top(root), sources);
-        let is_compared = sources.is_compared(look);
-        is_compared.then(|| self.by(sources, root, is_vendored, look))?
+    /// What tells the present files of `package` from those that others may have: nothing if they are as Cargo got them, where it gets the
+    /// same each time.
+    pub fn present(&self, package: &PackageFiles) -> Option<Digest> {
+        let look = package.look();
+        let is_as_got = !look.is_touched()
+            && (package.is_pristine || matches!(package.sources, Sources::Settled));
+        // What can't be read is like nothing else.
+        (!is_as_got).then(|| self.by(package, look).unwrap_or(look.digest()))
     }
 
     /// Makes those of all of `packages`, with up to `jobs` threads, of which the caller's is one.
-    pub fn make(packages: &[Files<'_>], jobs: usize) {
+    pub fn make(&self, packages: &[&PackageFiles], jobs: usize) {
         let next = AtomicUsize::new(0);
         let work = || {
             while let Some(files) = packages.get(next.fetch_add(1, Ordering::Relaxed)) {
-                files.digest();
+                self.get(files);
             }
         };
         let threads = jobs.min(THREADS).min(packages.len());
@@ -461,14 +498,13 @@ fn checksums(root: &Path, sources: Sources) -> Option<BTreeMap<String, String>> 
             continue;
         }
         let file = root.join(&name);
-        // What is behind a link to a directory of the repository is there under its own name as well.
-        let link = (matches!(sources, Sources::Settled) && file.is_dir())
-            .then(|| std::fs::read_link(&file).ok());
-        let checksum = match link.flatten() {
-            Some(to) => format!("link to {}", to.display()),
-            None => checksum_of(&file)?,
+        let link = || {
+            // What is behind a link to a directory of the repository is there under its own name as well.
+            let is_told = matches!(sources, Sources::Settled) || !file.exists();
+            let to = std::fs::read_link(&file).ok().filter(|_| is_told)?;
+            Some(format!("link to {}", to.display()))
         };
-        checksums.insert(name, checksum);
+        checksums.insert(name, checksum_of(&file).or_else(link)?);
     }
     Some(checksums)
 }

@@ -23,9 +23,9 @@ use unit_store::{
     mentions_path, scan_outputs, without_path,
 };
 
-use super::observe::{Observer, directives};
+use super::observe::{Observer, directives, tells_of_sources};
 use super::plan::{Extent, directory_name};
-use super::{Inner, MESSAGES, Places, Source, State, describe, log_unit};
+use super::{Entry, Inner, MESSAGES, Places, Source, State, describe, log_unit};
 use crate::core::compiler::build_runner::UnitHash;
 use crate::core::compiler::custom_build::BuildScriptOutputs;
 use crate::core::compiler::job_queue::{Job, JobState, Work};
@@ -103,6 +103,11 @@ fn late_job(build_runner: &mut BuildRunner<'_, '_>, unit: &Unit) -> CargoResult<
     if let Some((start, end)) = work {
         job.before(start);
         job.after(end);
+        if unit.mode.is_run_custom_build() {
+            let inner = &mut *inner.borrow_mut();
+            let top = &inner.entries[unit].files.top;
+            inner.written.insert(Arc::clone(top));
+        }
     }
     // As after planning: hashes that were taken before the job ran don't count.
     if let Some(fingerprint) = build_runner.fingerprints.get(unit) {
@@ -282,6 +287,7 @@ fn build(
         unit: describe(unit),
         dep_info: dep_info_name(build_runner, unit),
         is_run: unit.mode.is_run_custom_build(),
+        is_over_touched: is_over_touched(build_runner, unit),
         scripts: build_runner
             .find_build_script_metadatas(unit)
             .unwrap_or_default(),
@@ -298,11 +304,6 @@ fn build(
     let at_start = commit.observer.at_start();
     log_unit("built", unit, &places);
     let mut inner = inner.borrow_mut();
-    if commit.is_run {
-        let sources = inner.entries[unit].sources;
-        let top = sources.top(unit.pkg.root()).to_owned();
-        inner.ran.insert(top);
-    }
     inner.entries.get_mut(unit).expect("unit is pending").state = State::Built {
         places,
         dependencies,
@@ -326,6 +327,30 @@ fn build(
         finish.run(state)
     });
     Ok((start, end))
+}
+
+/// Whether `unit` is the run of a build script that may read files of another package that are not what the run which tells it of them was
+/// taken for.
+fn is_over_touched(build_runner: &BuildRunner<'_, '_>, unit: &Unit) -> bool {
+    let inner = build_runner.artifact_roots.0.as_ref();
+    let inner = inner.expect("unit is pending").borrow();
+    let mut dependencies = build_runner.unit_deps(unit).iter();
+    unit.mode.is_run_custom_build()
+        && dependencies.any(|dependency| {
+            let run = &dependency.unit;
+            let Some(Entry {
+                files,
+                state: State::Reused { places, .. },
+                ..
+            }) = inner.entries.get(run)
+            else {
+                return false;
+            };
+            run.mode.is_run_custom_build()
+                && paths::read_bytes(&places.script_stdout())
+                    .is_ok_and(|stdout| tells_of_sources(&stdout, run.pkg.root(), files))
+                && files.are_touched()
+        })
 }
 
 /// Units that this process builds in the deps dir and may not keep, by their directories. Each with what
@@ -560,6 +585,7 @@ struct Commit {
     /// Name of rustc's dep-info file.
     dep_info: String,
     is_run: bool,
+    is_over_touched: bool,
     /// Runs of the package's build scripts, or the unit itself if it is one.
     scripts: Vec<UnitHash>,
     script_outputs: Arc<Mutex<BuildScriptOutputs>>,
@@ -608,6 +634,9 @@ impl Commit {
         if let Seen::Files(files) = &self.seen
             && !files.iter().all(is_there)
         {
+            return Ok(Err(Kept::ForBuild));
+        }
+        if self.is_over_touched {
             return Ok(Err(Kept::ForBuild));
         }
         let Some(observed) = self.observed(&scripts)? else {

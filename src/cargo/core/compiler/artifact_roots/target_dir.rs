@@ -31,7 +31,7 @@ use super::observe::{
     Uses, and_real, any_source, digest_of_declared, directives, settled_dirs, settled_variables,
     tells_of_sources,
 };
-use super::sources::{Files, is_vendored};
+use super::sources::is_vendored;
 use super::start::{Seen, dep_info_name, identity};
 use super::{Candidate, Inner, Places, Source};
 use crate::core::Package;
@@ -257,16 +257,13 @@ fn candidate(
             return Ok(None);
         }
         let settled: Vec<&Path> = settled.iter().map(PathBuf::as_path).collect();
-        let entry = &inner.entries[unit];
+        let (root, files) = (unit.pkg.root(), &inner.entries[unit].files);
         let stdout = paths::read_bytes(&places.script_stdout())?;
-        let sources = tells_of_sources(&stdout, unit.pkg.root(), entry.sources)
-            .then(|| Files::of(&inner.source_digests, unit, entry, &inner.ran).present_digest());
+        let sources =
+            tells_of_sources(&stdout, root, files).then(|| inner.source_digests.present(files));
         let sources = sources.flatten();
         declared = Some(digest_of_declared(
-            &output,
-            unit.pkg.root(),
-            &settled,
-            sources,
+            &output, root, &files.top, &settled, sources,
         ));
         // Named as if it were here: fingerprints have the path relative to the directory.
         let deps = BuildDeps::new(&script_output, Some(&output));
