@@ -20,8 +20,10 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// A way to build.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub(crate) enum Contender {
-    /// Stock Cargo in a target directory that has all but the project itself: the least that a build can take
+    /// Stock Cargo in a target directory that has all but the project itself: the least that it can take
     Floor,
+    /// The same where nothing is compiled incrementally
+    FloorWhole,
     /// Stock Cargo from nothing
     Stock,
     /// Stock Cargo in a copy of another project's target directory
@@ -38,7 +40,7 @@ pub(crate) enum Contender {
     DepsDir,
     /// The drop-in with a search root
     Root,
-    /// The drop-in with a search root, where nothing is compiled incrementally, as sccache and mbx have it
+    /// The drop-in with a search root, where nothing is compiled incrementally, as the other tools have it
     RootWhole,
     /// The drop-in with three search roots, each of which has a part
     ThreeRoots,
@@ -48,6 +50,7 @@ impl fmt::Display for Contender {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Floor => "floor",
+            Self::FloorWhole => "floor, not incremental",
             Self::Stock => "stock",
             Self::CopiedTarget => "stock, copied target dir",
             Self::Sccache => "sccache",
@@ -70,6 +73,11 @@ pub(crate) fn place(name: &str) -> Option<usize> {
 }
 
 impl Contender {
+    /// Whether it is stock Cargo with all but the project itself there.
+    pub(crate) fn is_floor(self) -> bool {
+        matches!(self, Self::Floor | Self::FloorWhole)
+    }
+
     /// Whether it is this project's.
     pub(crate) fn is_ours(self) -> bool {
         matches!(
@@ -321,7 +329,7 @@ impl<'a> Camp<'a> {
                     .env("CARGO", &self.tools.stock)
                     .env("MBX_CACHE_DIR", &self.cache);
             }
-            Contender::RootWhole => {
+            Contender::FloorWhole | Contender::RootWhole => {
                 command.env("CARGO_INCREMENTAL", "0");
             }
             _ => {}

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use clap::ValueEnum;
 
-use super::contender::Contender;
+use super::contender::{Contender, PEERS};
+use super::report;
 use super::results::{Case, PLAIN, PLANS, Pair, Plan, PlanSize, Results, Sample, Spread};
 use super::scenario::{AT_ONCE, Scenario};
 use super::synthetic::SMALL;
@@ -16,6 +17,16 @@ const PLAN: f64 = 20.0;
 
 /// By how much what is in the member's own files may differ: debug information has names of directories.
 const SAME_BYTES: f64 = 1.01;
+
+/// Who is compared with stock Cargo that does the same.
+const IN_BOTH_WAYS: [(Contender, Contender, &str); 2] = [
+    (Contender::Root, Contender::Floor, ""),
+    (
+        Contender::RootWhole,
+        Contender::FloorWhole,
+        ", not incremental",
+    ),
+];
 
 /// A goal, and what was measured.
 struct Goal {
@@ -50,7 +61,7 @@ impl Goal {
 /// A table of goals: those for which there are measurements, or if `is_complete` all.
 pub(super) fn table(results: &Results, is_complete: bool) -> String {
     let mut goals = Vec::new();
-    let cases = results.cases();
+    let cases = report::cases(results);
     for case in &cases {
         of_case(results, case, &mut goals);
     }
@@ -125,7 +136,8 @@ fn expected() -> Vec<Case> {
     use Scenario::{AtOnce, Cold, First, NoOp, OtherFileSystem};
     let template = [First, OtherFileSystem, Cold, AtOnce];
     let mut all = of(Workload::Template, &template);
-    all.extend(of(Workload::Large, &[First, OtherFileSystem, NoOp]));
+    let large = [First, OtherFileSystem, Cold, NoOp];
+    all.extend(of(Workload::Large, &large));
     all
 }
 
@@ -152,11 +164,18 @@ fn wall(sample: &Sample) -> f64 {
 
 fn of_case(results: &Results, case: &Case, goals: &mut Vec<Goal>) {
     let title = title(case);
+    let is_expected = expected().contains(case);
     let mut add = |what: &str, limit: f64, measured: Option<f64>, pairs: Option<Spread>| {
-        goals.extend(measured.map(|measured| Goal {
-            pairs,
-            ..Goal::of(format!("{title}: {what}"), limit, measured)
-        }));
+        let name = format!("{title}: {what}");
+        match measured {
+            Some(measured) => goals.push(Goal {
+                pairs,
+                ..Goal::of(name, limit, measured)
+            }),
+            // Somebody was left out.
+            None if is_expected => goals.push(Goal::not_measured(name)),
+            None => {}
+        }
     };
     let of = |one: Contender, other: Contender, value: &dyn Fn(&Sample) -> Option<f64>| {
         let (ours, others) = (
@@ -179,11 +198,20 @@ fn of_case(results: &Results, case: &Case, goals: &mut Vec<Goal>) {
         })
         .min_by(|(_, one), (_, other)| one.total_cmp(other))
         .map(|(contender, _)| contender);
+    let absent = (PEERS.iter().map(|peer| peer.package))
+        .filter(|name| results.of(case, name).next().is_none())
+        .collect::<Vec<_>>();
+    let of_those = match absent.is_empty() {
+        true => String::new(),
+        false => format!(", without {}", absent.join(" and ")),
+    };
     let is_large = case.workload == Workload::Large.to_string();
     let is_tool = case.workload == Workload::Tool.to_string();
     if is(Scenario::First) || is(Scenario::OtherFileSystem) || is(Scenario::ColdPages) {
-        let (ratio, pairs) = time(Contender::Root, Contender::Floor);
-        add("of the floor", 1.03, ratio, pairs);
+        for (ours, floor, how) in IN_BOTH_WAYS {
+            let (ratio, pairs) = time(ours, floor);
+            add(&format!("of the floor{how}"), 1.03, ratio, pairs);
+        }
     }
     // Most of the tool is the member itself, and with the template it is what all do where there is less to take.
     let limit = if is(Scenario::First) && !is_tool {
@@ -191,14 +219,11 @@ fn of_case(results: &Results, case: &Case, goals: &mut Vec<Goal>) {
     } else {
         (is(Scenario::OtherFileSystem) && is_large).then_some(0.5)
     };
-    // sccache and mbx don't compile incrementally.
-    for (ours, how) in [
-        (Contender::Root, ""),
-        (Contender::RootWhole, ", not incremental"),
-    ] {
+    // None of the other tools compiles incrementally.
+    for (ours, _, how) in IN_BOTH_WAYS {
         if let Some((limit, peer)) = limit.zip(fastest_peer) {
             let (ratio, pairs) = time(ours, peer);
-            let what = format!("of the fastest peer ({peer}){how}");
+            let what = format!("of the fastest peer ({peer}{of_those}){how}");
             add(&what, limit, ratio, pairs);
         }
         if is(Scenario::First) && !is_tool {
@@ -206,14 +231,18 @@ fn of_case(results: &Results, case: &Case, goals: &mut Vec<Goal>) {
             add(&format!("of sccache{how}"), 0.15, ratio, pairs);
         }
     }
-    if is(Scenario::First) {
-        let files = |contender| median(results, case, contender, |it| Some(it.files as f64));
-        let more = files(Contender::Root).zip(files(Contender::Floor));
-        let more = more.map(|(ours, floor)| (ours - floor).abs());
-        add("files beside the member's own", 0.0, more, None);
-        let created = |it: &Sample| it.created.map(|it| it as f64);
-        let (ratio, pairs) = of(Contender::Root, Contender::Floor, &created);
-        add("bytes, of the member's own", SAME_BYTES, ratio, pairs);
+    if is(Scenario::First) || is(Scenario::OtherFileSystem) {
+        for (ours, floor, how) in IN_BOTH_WAYS {
+            let files = |contender| median(results, case, contender, |it| Some(it.files as f64));
+            let more = files(ours).zip(files(floor));
+            let more = more.map(|(ours, floor)| (ours - floor).abs());
+            let what = format!("files beside the member's own{how}");
+            add(&what, 0.0, more, None);
+            let created = |it: &Sample| it.created.map(|it| it as f64);
+            let (ratio, pairs) = of(ours, floor, &created);
+            let what = format!("bytes, of the member's own{how}");
+            add(&what, SAME_BYTES, ratio, pairs);
+        }
     }
     // What every Cargo does at its start is most of what it does for less.
     if is(Scenario::NoOp) && is_large {

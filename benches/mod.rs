@@ -119,10 +119,12 @@ pub(crate) fn run(repo: &Repo, options: &Options) -> Result<()> {
     let mut results = measure(repo, options, drop_in, &mut failed)?;
     let date = results.date.clone();
     let versions = results.versions.clone();
+    let machine = Some(results.machine.clone());
     results.are_of(&Provenance {
         date,
         commit,
         versions,
+        machine,
     });
     print!("{}", report::tables(&results, false));
     if options.keep {

@@ -37,9 +37,9 @@ pub(super) fn write(repo: &Repo, results: &Results) -> Result<()> {
              All that is in one table was built in turns, in one run. Times are medians, with the least and the greatest. Ratios in the \
              tables are medians of those of builds of the same round; goals are about ratios of medians, and have those of rounds \
              beside them. Bytes are sizes of files, each counted once whatever names it has, and in the project only if it is not kept \
-             elsewhere as well. Machine and versions are those of the last run.\n\n";
+             elsewhere as well. Versions are those of the last run; machines are not equally fast, and each table says of which it is.\n\n";
     writeln!(text, "{}", Origin(results))?;
-    for case in results.cases() {
+    for case in cases(results) {
         if case.scenario.starts_with("first build") {
             let file = format!("benchmark-{}.svg", name_of(&case));
             let plot = plot(results, &case);
@@ -70,17 +70,27 @@ fn write_readme(repo: &Repo, results: &Results) -> Result<()> {
     Ok(())
 }
 
+/// What was measured, in the order in which there is something to measure.
+pub(super) fn cases(results: &Results) -> Vec<Case> {
+    fn place<T: ValueEnum + ToString>(name: &str) -> Option<usize> {
+        let mut all = T::value_variants().iter();
+        all.position(|it| it.to_string() == name)
+    }
+    let mut cases = results.cases();
+    cases.sort_by_key(|case| {
+        let workload = place::<Workload>(&case.workload);
+        let scenario = place::<Scenario>(&case.scenario);
+        (workload, case.profile.clone(), scenario)
+    });
+    cases
+}
+
 /// Times of first builds of new projects, a column for each workload.
 fn first_builds(results: &Results) -> String {
-    let cases = results.cases().into_iter();
-    let mut cases: Vec<_> = cases
+    let cases: Vec<_> = cases(results)
+        .into_iter()
         .filter(|case| case.scenario == Scenario::First.to_string() && case.profile == "dev")
         .collect();
-    let place = |case: &Case| {
-        (Workload::value_variants().iter())
-            .position(|workload| workload.to_string() == case.workload)
-    };
-    cases.sort_by_key(place);
     let mut names: Vec<&str> = cases
         .iter()
         .flat_map(|case| contenders(results, case))
@@ -95,7 +105,9 @@ fn first_builds(results: &Results) -> String {
     for name in names {
         text += &match name {
             "floor" => "| stock, all dependencies fresh in its own target dir |".to_owned(),
+            "floor, not incremental" => "| the same, not incremental |".to_owned(),
             "stock" => "| stock, from nothing |".to_owned(),
+            "stock, copied target dir" => "| stock, copied target dir, with the copy |".to_owned(),
             name if name.starts_with("drop-in") => format!("| **{name}** |"),
             name => format!("| {name} |"),
         };
@@ -123,7 +135,7 @@ fn first_builds(results: &Results) -> String {
 /// A table of goals, one for each case, and one of plans; if `is_complete` it is also said what is missing.
 pub(super) fn tables(results: &Results, is_complete: bool) -> String {
     let mut text = goals::table(results, is_complete);
-    for case in results.cases() {
+    for case in cases(results) {
         text += &format!(
             "## {} ({}): {}\n\n",
             case.workload, case.profile, case.scenario
@@ -245,7 +257,12 @@ fn compilers(results: &Results, case: &Case) -> String {
 /// Says what a table is of.
 fn origin(results: &Results, table: &str, how: &str) -> String {
     let origin = results.origins.get(table);
-    let text = |it: &Provenance| format!("{}, drop-in of `{}`{how}.\n\n", it.date, it.commit);
+    let text = |it: &Provenance| {
+        let on = it.machine.as_ref().map_or_else(String::new, |machine| {
+            format!(", on {} cores of {}", machine.cores, machine.processor)
+        });
+        format!("{}, drop-in of `{}`{how}{on}.\n\n", it.date, it.commit)
+    };
     origin.map_or_else(String::new, text)
 }
 

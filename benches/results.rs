@@ -44,6 +44,9 @@ pub(crate) struct Provenance {
     /// Versions of what was compared.
     #[serde(default)]
     pub(crate) versions: Vec<(String, String)>,
+    /// Where it was measured.
+    #[serde(default)]
+    pub(crate) machine: Option<Machine>,
 }
 
 /// A command, run by stock Cargo and by the drop-in without our settings, one after the other.
@@ -83,8 +86,8 @@ pub(crate) struct Plan {
     pub(crate) seconds: f64,
 }
 
-/// Where it was measured.
-#[derive(Deserialize, Serialize)]
+/// Where something was measured.
+#[derive(Clone, Deserialize, Eq, PartialEq, Serialize)]
 pub(crate) struct Machine {
     pub(crate) system: String,
     pub(crate) processor: String,
@@ -263,7 +266,7 @@ impl Results {
         Spread::of(ratios)
     }
 
-    /// What was measured of whom, in order.
+    /// What was measured, in the order in which it was.
     pub(crate) fn cases(&self) -> Vec<Case> {
         let mut cases: Vec<Case> = Vec::new();
         for sample in &self.samples {

@@ -72,14 +72,15 @@ impl Scenario {
     /// Whether `contender` takes part with `workload`.
     pub(super) fn is_for(self, contender: Contender, workload: Workload) -> bool {
         use Contender::{
-            CopiedTarget, DepsDir, Floor, KacheUnseeded, Root, RootWhole, Stock, ThreeRoots,
+            CopiedTarget, DepsDir, Floor, FloorWhole, KacheUnseeded, Root, RootWhole, Stock,
+            ThreeRoots,
         };
         match self {
             // Roots are filled as a deps dir is.
             Self::Cold | Self::AtOnce => match contender {
                 // Eight projects that have everything but themselves take more than eight times what one of them takes.
                 Floor => self == Self::AtOnce,
-                CopiedTarget | KacheUnseeded | Root | RootWhole | ThreeRoots => false,
+                CopiedTarget | FloorWhole | KacheUnseeded | Root | RootWhole | ThreeRoots => false,
                 _ => true,
             },
             // Which is what stock does when it is cold, for minutes.
@@ -173,6 +174,13 @@ impl<'a> Course<'a> {
         };
         if scenario == Scenario::OtherFileSystem && self.elsewhere.is_none() {
             self.miss(scenario, "there is no other file system, see `--elsewhere`");
+            return Ok(());
+        }
+        if scenario == Scenario::OtherFileSystem && self.is_root {
+            self.miss(
+                scenario,
+                "it takes an unprivileged user: nothing is read-only for root",
+            );
             return Ok(());
         }
         if scenario == Scenario::ColdPages && !drop_pages() {
@@ -282,7 +290,7 @@ impl<'a> Course<'a> {
 
     fn measure(&mut self, camp: &mut Camp<'_>, scenario: Scenario, round: u32) -> Result<()> {
         // The floor is what it is because its target directory has the dependencies.
-        if scenario.is_of_new_project() && camp.contender != Contender::Floor {
+        if scenario.is_of_new_project() && !camp.contender.is_floor() {
             camp.move_project(self.rounds)?;
         }
         let target = camp.project.join("target");
@@ -302,7 +310,7 @@ impl<'a> Course<'a> {
             Scenario::First | Scenario::OtherFileSystem | Scenario::ColdPages => {
                 match camp.contender {
                     // Has the dependencies, and nothing of a project of this name. Programs have another one.
-                    Contender::Floor => remove_programs(&target)?,
+                    floor if floor.is_floor() => remove_programs(&target)?,
                     Contender::CopiedTarget => {
                         shell::remove_dir(&target)?;
                         let start = Instant::now();
@@ -315,7 +323,7 @@ impl<'a> Course<'a> {
             }
             Scenario::Toolchain => {
                 match camp.contender {
-                    Contender::Floor => {
+                    floor if floor.is_floor() => {
                         camp.compiler = 1;
                         self.write_project(&camp.project, lockfile, None)?;
                         self.remove_member(camp)?;
@@ -397,17 +405,24 @@ impl<'a> Course<'a> {
         if scenario == Scenario::Cold && camp.contender == Contender::Stock {
             self.total = Some(compiled);
         }
+        if scenario == Scenario::Cold {
+            self.total = self.total.or(Some(compiled));
+        }
         let total = self.total;
         let own = self.workload.own();
         let is_all = |count: usize| total.is_none_or(|total| compiled == total * count);
         // All but the project itself is there.
-        let is_exact = camp.contender == Contender::Floor || camp.contender.is_ours();
+        let is_exact = camp.contender.is_floor() || camp.contender.is_ours();
         let is_right = match scenario {
             Scenario::Cold => is_all(1),
             Scenario::NoOp => compiled == 0,
             Scenario::AtOnce if camp.contender == Contender::Stock => is_all(AT_ONCE),
             Scenario::AtOnce if camp.contender == Contender::Floor => compiled == own * AT_ONCE,
-            Scenario::AtOnce => total.is_none_or(|total| compiled < total * AT_ONCE),
+            // Each dependency once.
+            Scenario::AtOnce if camp.contender.is_ours() => {
+                total.is_some_and(|total| compiled == total + own * (AT_ONCE - 1))
+            }
+            Scenario::AtOnce => total.is_some_and(|total| compiled < total * AT_ONCE),
             _ if camp.contender == Contender::Stock => is_all(1),
             Scenario::First
             | Scenario::OtherFileSystem
@@ -417,7 +432,7 @@ impl<'a> Course<'a> {
             {
                 compiled == own
             }
-            _ => total.is_none_or(|total| compiled < total),
+            _ => total.is_some_and(|total| compiled < total),
         };
         ensure!(
             is_right,
@@ -521,7 +536,7 @@ impl<'a> Course<'a> {
         camp.compiler = 1;
         match camp.contender {
             Contender::Stock => {}
-            Contender::Floor => {
+            floor if floor.is_floor() => {
                 // It may be that of the next commit.
                 self.write_project(&camp.project, "project/Cargo.lock", None)?;
                 measure::run(&mut camp.build(&camp.project), &[], &said)?;
@@ -574,7 +589,7 @@ impl<'a> Course<'a> {
 fn fill(camp: &mut Camp<'_>, workload: Workload, dir: &Path, log: &Path) -> Result<Option<usize>> {
     let said = dir.join("said");
     let built = match camp.contender {
-        Contender::Floor => &camp.project,
+        floor if floor.is_floor() => &camp.project,
         _ => &camp.filler,
     };
     let is_filled = built.join("target").exists();
@@ -595,7 +610,7 @@ fn fill(camp: &mut Camp<'_>, workload: Workload, dir: &Path, log: &Path) -> Resu
     }
     fs::write(log, "")?;
     let mut build = match camp.contender {
-        Contender::Floor => camp.build(&camp.project),
+        floor if floor.is_floor() => camp.build(&camp.project),
         _ => camp.fill(camp.roots().len().saturating_sub(1)),
     };
     measure::run(&mut build, &[], &said)?;
