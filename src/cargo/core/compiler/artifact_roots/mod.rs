@@ -245,7 +245,7 @@ struct Entry {
     key: Key,
     /// What the key is made of.
     fields: Arc<KeyBuilder>,
-    files: sources::PackageFiles,
+    files: Arc<sources::PackageFiles>,
     state: State,
 }
 

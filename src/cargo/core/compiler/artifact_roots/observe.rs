@@ -103,7 +103,7 @@ fn normalize_name(name: OsString) -> OsString {
 pub(super) struct Observer {
     environment: Arc<Environment>,
     source_digests: Arc<SourceDigests>,
-    files: PackageFiles,
+    files: Arc<PackageFiles>,
     /// What they were when the unit was started.
     begun: Arc<OnceLock<Begun>>,
     /// The manifest, and a digest of what Cargo read in it.
@@ -154,7 +154,7 @@ impl Observer {
         Observer {
             environment: Arc::clone(&inner.environment),
             source_digests: Arc::clone(&inner.source_digests),
-            files: entry.files.clone(),
+            files: Arc::clone(&entry.files),
             begun: Arc::default(),
             manifest: (
                 unit.pkg.manifest_path().to_owned(),
@@ -181,7 +181,7 @@ impl Observer {
     pub fn at_start(&self) -> impl FnOnce() + Send + 'static {
         let begun = Arc::clone(&self.begun);
         let source_digests = Arc::clone(&self.source_digests);
-        let files = self.files.clone();
+        let files = Arc::clone(&self.files);
         let pkg_root = self.pkg_root.clone();
         let (manifest_path, manifest) = self.manifest.clone();
         move || {

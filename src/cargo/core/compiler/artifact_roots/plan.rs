@@ -111,7 +111,8 @@ pub(in crate::core::compiler) fn plan(build_runner: &mut BuildRunner<'_, '_>) ->
             if sources::is_overlaid(&overlays, &unit.pkg) {
                 return None;
             }
-            PackageFiles::of(build_runner, &unit.pkg)
+            let (field, files) = PackageFiles::of(build_runner, &unit.pkg)?;
+            Some((field, Arc::new(files)))
         });
         let Some((source, files)) = source else {
             let why = Apart::Own("its files may be others tomorrow");
@@ -143,7 +144,7 @@ pub(in crate::core::compiler) fn plan(build_runner: &mut BuildRunner<'_, '_>) ->
         let entry = Entry {
             key: fields.key(),
             fields: Arc::new(fields),
-            files: files.clone(),
+            files: Arc::clone(files),
             state,
         };
         if let Some(lookup) = &mut lookup {
@@ -328,7 +329,7 @@ impl Inner {
     /// Digests the files of all packages that have to be compared to know whether what was `found` of `units` holds, in up to `jobs`
     /// threads. With a mirror these are thousands of files.
     fn digest_sources(&self, units: &[Unit], found: &[Option<Found>], jobs: usize) {
-        let mut packages = Vec::new();
+        let mut packages: Vec<&PackageFiles> = Vec::new();
         for (unit, found) in units.iter().zip(found) {
             let Some(First::Found(candidate)) = found.as_ref().map(|it| &it.first) else {
                 continue;

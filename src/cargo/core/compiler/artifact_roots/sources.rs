@@ -139,7 +139,6 @@ impl<'a> PresentFiles<'a> {
 }
 
 /// A package, as far as its files are told from those of others.
-#[derive(Clone)]
 pub(super) struct PackageFiles {
     /// The directory whose files are meant. It is all of a checkout of git, as packages there may have files of each other.
     pub top: Arc<Path>,
