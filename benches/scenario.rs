@@ -402,11 +402,9 @@ impl<'a> Course<'a> {
 
     /// A build that was to reuse something and did not, or that was to find nothing and did, says nothing.
     fn check(&mut self, camp: &Camp<'_>, scenario: Scenario, compiled: usize) -> Result<()> {
-        if scenario == Scenario::Cold && camp.contender == Contender::Stock {
+        let is_stock = camp.contender == Contender::Stock;
+        if scenario == Scenario::Cold && (is_stock || self.total.is_none()) {
             self.total = Some(compiled);
-        }
-        if scenario == Scenario::Cold {
-            self.total = self.total.or(Some(compiled));
         }
         let total = self.total;
         let own = self.workload.own();
@@ -416,14 +414,14 @@ impl<'a> Course<'a> {
         let is_right = match scenario {
             Scenario::Cold => is_all(1),
             Scenario::NoOp => compiled == 0,
-            Scenario::AtOnce if camp.contender == Contender::Stock => is_all(AT_ONCE),
+            Scenario::AtOnce if is_stock => is_all(AT_ONCE),
             Scenario::AtOnce if camp.contender == Contender::Floor => compiled == own * AT_ONCE,
             // Each dependency once.
             Scenario::AtOnce if camp.contender.is_ours() => {
                 total.is_some_and(|total| compiled == total + own * (AT_ONCE - 1))
             }
             Scenario::AtOnce => total.is_some_and(|total| compiled < total * AT_ONCE),
-            _ if camp.contender == Contender::Stock => is_all(1),
+            _ if is_stock => is_all(1),
             Scenario::First
             | Scenario::OtherFileSystem
             | Scenario::ColdPages

@@ -2141,11 +2141,11 @@ fn header_that_a_script_writes_to_its_vendored_package() {
     }
 }
 
-/// A static library of which there is nothing in the metadata of the crate that it is put into. Its build script makes it in `dir`, and says
-/// that it is in `path`. `member` makes a project over a package `leaf` with that script and library.
+/// A static library of which there is nothing in the metadata of the crate that it is put into. Its build script makes it in `made_in`, a
+/// format of the package's directory, and says that it is in `path`. `member` makes a project over a package `leaf` with that script and library.
 #[track_caller]
 fn assert_written_static_library_is_linked(
-    [dir_of_it, path]: [&str; 2],
+    [made_in, path]: [&str; 2],
     member: impl FnOnce(&str, &str) -> Project,
     build: impl Fn(&Project, &Path) -> Cargo,
 ) {
@@ -2157,7 +2157,7 @@ fn assert_written_static_library_is_linked(
     assert!(library.contains(out));
     let script = library.replace(
         out,
-        &format!("format!({dir_of_it:?}, std::env::var(\"CARGO_MANIFEST_DIR\").unwrap())"),
+        &format!("format!({made_in:?}, std::env::var(\"CARGO_MANIFEST_DIR\").unwrap())"),
     ) + &r#"
             println!("cargo::rerun-if-env-changed=FOO");
             println!("cargo::rustc-link-search=native={PATH}");
@@ -2233,7 +2233,7 @@ fn file_elsewhere_that_a_script_writes() {
 }
 
 /// A project over a package `inner` in a repository with these files.
-fn user_of_repository<'a>(files: &[(&str, &str)]) -> impl Fn(&str) -> Project + use<'a> {
+fn user_of_repository(files: &[(&str, &str)]) -> impl Fn(&str) -> Project + use<> {
     let gitted = git::new("gitted", |project| {
         let project = project.file("inner/Cargo.toml", &manifest("inner", "", ""));
         (files.iter()).fold(project, |project, (name, text)| project.file(name, text))

@@ -142,6 +142,7 @@ impl<'a> PresentFiles<'a> {
 pub(super) struct PackageFiles {
     /// The directory whose files are meant. It is all of a checkout of git, as packages there may have files of each other.
     pub top: Arc<Path>,
+    /// How they are told from others.
     pub sources: Sources,
     /// Whether the files that Cargo unpacked are what the checksum in the key is of.
     pub is_pristine: bool,
@@ -340,6 +341,7 @@ impl Look {
     }
 }
 
+/// The time that was this long before.
 fn before(time: FileTime, duration: Duration) -> FileTime {
     let nanos = i128::from(time.unix_seconds()) * 1_000_000_000 + i128::from(time.nanoseconds())
         - duration.as_nanos() as i128;
