@@ -191,53 +191,15 @@ impl<'a> Course<'a> {
             self.miss(scenario, "there is no other compiler, see `--toolchain`");
             return Ok(());
         }
-        if scenario != Scenario::Cold {
-            let is_at_once = scenario == Scenario::AtOnce;
-            let filled =
-                (camps.iter_mut()).filter(|camp| !is_at_once || camp.contender == Contender::Floor);
-            for camp in filled {
-                let compiled = fill(camp, self.workload, &self.dir, &self.tools.log)?;
-                self.total = self.total.or(compiled);
-            }
-        }
-        if scenario == Scenario::OtherFileSystem
-            && let Some(elsewhere) = &self.elsewhere
-        {
-            for camp in camps.iter_mut() {
-                move_cache(camp, elsewhere)?;
-            }
-        }
-        if scenario == Scenario::Toolchain {
-            for camp in camps.iter_mut() {
-                shell::status(
-                    "Filling",
-                    format!("the cache of {} with another compiler", camp.contender),
-                );
-                self.fill_again(camp)?;
-            }
-        }
-        if scenario == Scenario::NoOp {
-            for camp in camps
-                .iter()
-                .filter(|camp| scenario.is_for(camp.contender, self.workload))
-            {
-                let said = self.dir.join("said");
-                fs::write(&self.tools.log, "")?;
-                measure::run(&mut camp.build(&camp.project), &[], &said)?;
-                let compiled = usize::try_from(fs::metadata(&self.tools.log)?.len())?;
-                // A build with nothing to do says nothing if it is because all was built before.
-                let most = match camp.contender.is_ours() {
-                    true => self.workload.own(),
-                    false => self.total.map_or(usize::MAX, |total| total - 1),
-                };
-                ensure!(
-                    compiled <= most,
-                    "{}: {compiled} crates were compiled before a build with nothing to do",
-                    camp.contender
-                );
-            }
-        }
         let mut absent = Vec::new();
+        for camp in camps.iter_mut() {
+            let ready = self.get_ready(camp, scenario);
+            if ready.is_err() {
+                // So that the next scenario doesn't take what is there for all.
+                shell::remove_dir(&camp.filler.join("target"))?;
+            }
+            self.forgive(camp.contender, scenario, ready, &mut absent)?;
+        }
         for round in 1..=rounds {
             self.rounds += 1;
             let title = self.case(scenario);
@@ -247,21 +209,75 @@ impl<'a> Course<'a> {
                 .filter(|camp| !absent.contains(&camp.contender))
                 .collect();
             for camp in in_turn(taking_part, round as usize) {
-                let contender = camp.contender;
-                match self.measure(camp, scenario, round) {
-                    // What another tool fails to do is no reason to lose what the others do.
-                    Err(error) if contender.peer().is_some() => {
-                        self.miss(scenario, &format!("{contender}: {error:#}"));
-                        absent.push(contender);
-                        let (case, name) = (self.case(scenario), contender.to_string());
-                        let is_its = |it: &Sample| case.has(it) && it.contender == name;
-                        self.samples.retain(|sample| !is_its(sample));
-                    }
-                    done => done.with_context(|| format!("{title}, {contender}"))?,
-                }
+                let measured = self.measure(camp, scenario, round);
+                self.forgive(camp.contender, scenario, measured, &mut absent)?;
             }
         }
         Ok(())
+    }
+
+    /// Makes what a scenario begins with.
+    fn get_ready(&mut self, camp: &mut Camp<'_>, scenario: Scenario) -> Result<()> {
+        // What projects at once have is made by the first of them.
+        let is_filled = match scenario {
+            Scenario::Cold => false,
+            Scenario::AtOnce => camp.contender == Contender::Floor,
+            _ => true,
+        };
+        if is_filled {
+            let compiled = fill(camp, self.workload, &self.dir, &self.tools.log)?;
+            self.total = self.total.or(compiled);
+        }
+        if scenario == Scenario::OtherFileSystem
+            && let Some(elsewhere) = &self.elsewhere
+        {
+            move_cache(camp, elsewhere)?;
+        }
+        if scenario == Scenario::Toolchain {
+            shell::status(
+                "Filling",
+                format!("the cache of {} with another compiler", camp.contender),
+            );
+            self.fill_again(camp)?;
+        }
+        if scenario == Scenario::NoOp && scenario.is_for(camp.contender, self.workload) {
+            let said = self.dir.join("said");
+            fs::write(&self.tools.log, "")?;
+            measure::run(&mut camp.build(&camp.project), &[], &said)?;
+            let compiled = usize::try_from(fs::metadata(&self.tools.log)?.len())?;
+            // A build with nothing to do says nothing if it is because all was built before.
+            let most = match camp.contender.is_ours() {
+                true => self.workload.own(),
+                false => self.total.map_or(usize::MAX, |total| total - 1),
+            };
+            ensure!(
+                compiled <= most,
+                "{compiled} crates were compiled before a build with nothing to do"
+            );
+        }
+        Ok(())
+    }
+
+    /// Fails as `result` did, but if it is another tool that failed, that takes no further part: it is no reason to lose what the
+    /// others do.
+    fn forgive(
+        &mut self,
+        contender: Contender,
+        scenario: Scenario,
+        result: Result<()>,
+        absent: &mut Vec<Contender>,
+    ) -> Result<()> {
+        match result {
+            Err(error) if contender.peer().is_some() => {
+                self.miss(scenario, &format!("{contender}: {error:#}"));
+                absent.push(contender);
+                let (case, name) = (self.case(scenario), contender.to_string());
+                let is_its = |it: &Sample| case.has(it) && it.contender == name;
+                self.samples.retain(|sample| !is_its(sample));
+                Ok(())
+            }
+            result => result.with_context(|| format!("{}, {contender}", self.case(scenario))),
+        }
     }
 
     fn case(&self, scenario: Scenario) -> Case {
