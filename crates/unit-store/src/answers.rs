@@ -8,7 +8,8 @@ use std::path::Path;
 
 use memchr::memmem;
 
-use crate::root::{read_file, write_by_rename};
+use crate::dir::read_file;
+use crate::root::write_by_rename;
 use crate::{Digest, Key, Root, WriteError};
 
 const DIR: &str = "answers";

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::root::{KEY_FILE, read_file};
+use crate::dir::read_file;
+use crate::root::KEY_FILE;
 use crate::{Key, KeyBuilder, Root};
 
 /// What keys are made of: the values of each field, several for a list.

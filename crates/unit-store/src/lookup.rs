@@ -3,11 +3,11 @@
 use std::collections::VecDeque;
 use std::mem;
 use std::panic;
-use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use crate::dir::Units;
 use crate::{First, Key, Root};
 
 /// How many threads there are at the most: they wait for the file system, and other builds do, too.
@@ -52,8 +52,8 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct Queue {
-    /// Where to look, each with the directory below which there may be symbolic links. `None` as long as there is no lookup.
-    roots: Option<Arc<[(Root, PathBuf)]>>,
+    /// Where to look. `None` as long as there is no lookup.
+    roots: Option<Arc<[Units]>>,
     wanted: VecDeque<Wanted>,
     /// How many threads there are to be, beside the one that asks.
     threads: usize,
@@ -97,10 +97,7 @@ impl Crew {
     /// Starts to look in `roots`, with up to `jobs` threads, of which the caller's is one.
     pub fn look_in(mut self, roots: Vec<Root>, jobs: usize) -> Lookup {
         self.grow(jobs.clamp(1, THREADS) - 1);
-        let roots = roots.into_iter().map(|root| {
-            let top = root.top();
-            (root, top)
-        });
+        let roots = roots.iter().map(Units::of);
         let mut queue = self.shared.lock();
         queue.roots = Some(roots.collect());
         // The caller has something to do.
@@ -190,7 +187,7 @@ impl Shared {
     }
 
     /// Where to look, once that is known. `None` if this thread is not to.
-    fn roots(&self, number: Option<usize>) -> Option<Arc<[(Root, PathBuf)]>> {
+    fn roots(&self, number: Option<usize>) -> Option<Arc<[Units]>> {
         let mut queue = self.lock();
         while queue.roots.is_none() && !queue.is_complete {
             queue = (self.changed.wait(queue)).unwrap_or_else(PoisonError::into_inner);
@@ -220,10 +217,8 @@ impl Shared {
     }
 }
 
-fn first(roots: &[(Root, PathBuf)], name: &str, key: Key) -> Option<Found> {
-    let firsts = roots
-        .iter()
-        .map(|(root, top)| root.first_below(top, name, key));
+fn first(roots: &[Units], name: &str, key: Key) -> Option<Found> {
+    let firsts = roots.iter().map(|root| root.first(name, key));
     let mut found = firsts
         .enumerate()
         .map(|(root, first)| Found { root, first });

@@ -11,7 +11,8 @@ use std::sync::Mutex;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::KeyLock;
-use crate::root::{is_link, read_file, write_by_rename};
+use crate::dir::read_file;
+use crate::root::{is_link, write_by_rename};
 
 /// For each root the name and the lock of this process. One for all marks, as there may be many more
 /// units than files that a process may have open.

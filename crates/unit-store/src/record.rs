@@ -9,7 +9,7 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::root::read_file;
+use crate::dir::{Kind, UnitDir, is_executable};
 use crate::{Digest, FORMAT, Key};
 
 /// What `unit.json` says of a finished unit.
@@ -141,8 +141,11 @@ impl Record {
     ///
     /// The unit looks finished, but can't be used.
     pub fn read(dir: &Path, key: Key) -> Result<Option<Record>, RecordError> {
-        let path = dir.join(Record::FILE_NAME);
-        let bytes = match read_file(&path) {
+        Record::read_in(&UnitDir::at(dir), key)
+    }
+
+    pub(crate) fn read_in(dir: &UnitDir<'_>, key: Key) -> Result<Option<Record>, RecordError> {
+        let bytes = match dir.read(Record::FILE_NAME.as_ref()) {
             Ok(bytes) => bytes,
             Err(error)
                 if matches!(
@@ -153,7 +156,7 @@ impl Record {
                 return Ok(None);
             }
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                return Err(RecordError::Foreign(path));
+                return Err(RecordError::Foreign(dir.join(Record::FILE_NAME)));
             }
             Err(error) => return Err(RecordError::Read(error)),
         };
@@ -185,8 +188,8 @@ impl Record {
         let mut presence = Presence::of(dir);
         // They are used by their names, whether or not the record has them.
         for name in ["messages", "out", "run"] {
-            if let Err(path) = presence.check_part(name) {
-                return Err(RecordError::Foreign(path));
+            if !presence.check_part(name) {
+                return Err(RecordError::Foreign(dir.join(name)));
             }
         }
         for output in &record.outputs {
@@ -204,13 +207,13 @@ impl Record {
 /// Which outputs there are in a unit's directory.
 struct Presence<'a> {
     /// The unit's directory.
-    dir: &'a Path,
+    dir: &'a UnitDir<'a>,
     /// Directories in it that were looked at already.
     parents: BTreeSet<OsString>,
 }
 
 impl<'a> Presence<'a> {
-    fn of(dir: &'a Path) -> Presence<'a> {
+    fn of(dir: &'a UnitDir<'a>) -> Presence<'a> {
         // The outputs of most units are in `out`.
         Presence {
             dir,
@@ -218,60 +221,58 @@ impl<'a> Presence<'a> {
         }
     }
 
-    /// Fails, with its path, if `name` is there and neither a file nor a directory.
-    fn check_part(&mut self, name: &str) -> Result<(), PathBuf> {
-        let path = self.dir.join(name);
-        match fs::symlink_metadata(&path) {
-            Ok(meta) if meta.is_dir() => {
+    /// Fails if `name` is there and neither a file nor a directory.
+    fn check_part(&mut self, name: &str) -> bool {
+        match self.dir.look(name.as_ref()) {
+            Ok(Kind::Dir) => {
                 self.parents.insert(name.into());
-                Ok(())
+                true
             }
-            Ok(meta) if !meta.is_file() => Err(path),
-            Ok(_) | Err(_) => Ok(()),
+            Ok(Kind::Link | Kind::Other) => false,
+            Ok(Kind::File { .. }) | Err(_) => true,
         }
     }
 
     /// Whether `output` is there, and not by way of a symbolic link that was not there when the
     /// record was written.
     fn has(&mut self, output: &Output) -> bool {
-        let Some(path) = decode(&output.path) else {
+        let (name, is_dir) = match output.path.strip_suffix('/') {
+            // With the `/`, a link would be followed.
+            Some(name) => (name, true),
+            None => (&*output.path, false),
+        };
+        let Some(path) = decode(name) else {
             return true;
         };
         let path = Path::new(&path);
         // Elsewhere there are no outputs of this unit.
-        let is_in_dir = |part: Component<'_>| matches!(part, Component::Normal(_));
-        if !path.components().all(is_in_dir) {
+        let is_below = |part: Component<'_>| matches!(part, Component::Normal(_));
+        if !path.components().all(is_below) {
             return false;
         }
-        for parent in path.ancestors().skip(1) {
-            if self.parents.contains(parent.as_os_str()) {
-                break;
-            }
-            if !is_dir(&self.dir.join(parent)) {
+        let mut above = path.parent();
+        while let Some(parent) = above
+            && !self.parents.contains(parent.as_os_str())
+        {
+            if !self.dir.has_dir(parent) {
                 return false;
             }
             self.parents.insert(parent.into());
+            above = parent.parent();
         }
-        let path = self.dir.join(path);
-        if output.path.ends_with('/') {
-            return is_dir(&path);
+        match self.dir.look(path) {
+            Ok(Kind::Dir) => is_dir,
+            Ok(Kind::Link) => {
+                let target = fs::read_link(self.dir.join(path));
+                !is_dir && target.is_ok_and(|target| digest_of_link(&target) == output.digest)
+            }
+            Ok(Kind::File {
+                size,
+                is_executable,
+            }) => !is_dir && size == output.size && (!output.executable || is_executable),
+            Ok(Kind::Other) | Err(_) => false,
         }
-        fs::symlink_metadata(&path).is_ok_and(|meta| match meta.is_symlink() {
-            true => {
-                let target = fs::read_link(&path);
-                target.is_ok_and(|target| digest_of_link(&target) == output.digest)
-            }
-            false => {
-                meta.is_file()
-                    && meta.len() == output.size
-                    && (!output.executable || is_executable(&meta))
-            }
-        })
     }
-}
-
-fn is_dir(path: &Path) -> bool {
-    fs::symlink_metadata(path).is_ok_and(|meta| meta.is_dir())
 }
 
 /// Lists the files of the unit in `dir`, but for its record, with their digests.
@@ -325,19 +326,6 @@ fn scan(dir: &Path, prefix: &str, outputs: &mut Vec<Output>) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether somebody may run the file. Where there is no such permission, everybody may.
-#[cfg(unix)]
-pub fn is_executable(meta: &fs::Metadata) -> bool {
-    use std::os::unix::fs::PermissionsExt;
-    meta.permissions().mode() & 0o111 != 0
-}
-
-/// Whether somebody may run the file. Where there is no such permission, everybody may.
-#[cfg(not(unix))]
-pub fn is_executable(_: &fs::Metadata) -> bool {
-    true
-}
-
 fn digest_of_link(target: &Path) -> Digest {
     Digest::of_bytes(target.as_os_str().as_encoded_bytes())
 }
@@ -377,6 +365,22 @@ fn decode(path: &str) -> Option<Cow<'_, OsStr>> {
 mod tests {
     use super::*;
     use crate::KeyBuilder;
+    use crate::dir::ways;
+
+    /// Which of `outputs` are there, however one looks.
+    fn are_present(dir: &Path, outputs: &[Output]) -> Vec<bool> {
+        let found = ways(dir).map(|unit| {
+            let mut presence = Presence::of(&unit);
+            Vec::from_iter(outputs.iter().map(|output| presence.has(output)))
+        });
+        found
+            .into_iter()
+            .reduce(|a, b| {
+                assert_eq!(a, b);
+                a
+            })
+            .expect("some way")
+    }
 
     #[test]
     fn what_older_records_say_of_sources_is_not_taken_for_crates_io() {
@@ -400,23 +404,25 @@ mod tests {
         fs::create_dir(dir.join("out")).expect("mkdir");
         fs::write(dir.join("out/file"), "1").expect("write");
         symlink("file", dir.join("out/link")).expect("symlink");
+        fs::create_dir(dir.join("out/empty")).expect("mkdir");
         let outputs = scan_outputs(dir).expect("scan");
-        let are_present = || {
-            let mut presence = Presence::of(dir);
-            [0, 1].map(|number| presence.has(&outputs[number]))
-        };
-        assert_eq!(are_present(), [true, true]);
+        let are_present = || are_present(dir, &outputs);
+        assert_eq!(are_present(), [true, true, true]);
 
         fs::write(elsewhere.join("file"), "1").expect("write");
         fs::remove_file(dir.join("out/link")).expect("remove");
         symlink(elsewhere.join("file"), dir.join("out/link")).expect("symlink");
-        assert_eq!(are_present(), [true, false]);
+        assert_eq!(are_present(), [true, true, false]);
         fs::remove_file(dir.join("out/file")).expect("remove");
         symlink(elsewhere.join("file"), dir.join("out/file")).expect("symlink");
-        assert_eq!(are_present(), [false, false]);
+        assert_eq!(are_present(), [true, false, false]);
+        fs::remove_dir(dir.join("out/empty")).expect("remove");
+        symlink(elsewhere, dir.join("out/empty")).expect("symlink");
+        assert_eq!(are_present(), [false, false, false]);
+        fs::create_dir(elsewhere.join("empty")).expect("mkdir");
         fs::remove_dir_all(dir.join("out")).expect("remove");
         symlink(elsewhere, dir.join("out")).expect("symlink");
-        assert_eq!(are_present(), [false, false]);
+        assert_eq!(are_present(), [false, false, false]);
     }
 
     #[cfg(unix)]
@@ -439,7 +445,12 @@ mod tests {
         };
         let (path, kept) = (dir.path().join("unit.json"), elsewhere.path().join("r"));
         fs::write(&path, serde_json::to_vec(&record).expect("json")).expect("write");
-        let read = || Record::read(dir.path(), key);
+        let read = || {
+            let read = ways(dir.path()).map(|unit| Record::read_in(&unit, key));
+            let [first, second] = read;
+            assert_eq!(format!("{first:?}"), format!("{second:?}"));
+            first
+        };
         assert_eq!(read().expect("valid"), Some(record));
 
         fs::create_dir(dir.path().join("out")).expect("mkdir");
@@ -485,7 +496,7 @@ mod tests {
                 digest: Digest::of_bytes("x"),
                 executable: false,
             };
-            Presence::of(&unit).has(&output)
+            are_present(&unit, &[output]) == [true]
         };
         assert!(is_present(Path::new("file")));
         assert!(!is_present(Path::new("../file")));
@@ -511,8 +522,8 @@ mod tests {
             set(mode).expect("chmod");
             let outputs = scan_outputs(dir.path()).expect("scan");
             set(then).expect("chmod");
-            let found = Presence::of(dir.path()).has(&outputs[0]);
-            assert_eq!(found, is_present, "{mode:o} {then:o}");
+            let found = are_present(dir.path(), &outputs);
+            assert_eq!(found, [is_present], "{mode:o} {then:o}");
         }
     }
 
@@ -527,9 +538,12 @@ mod tests {
             fs::write(dir.path().join(name), "y").expect("write");
         }
         for output in scan_outputs(dir.path()).expect("scan") {
-            assert!(Presence::of(dir.path()).has(&output), "{}", output.path);
-            let larger = Output { size: 2, ..output };
-            assert!(!Presence::of(dir.path()).has(&larger), "{}", larger.path);
+            let larger = Output {
+                size: 2,
+                ..output.clone()
+            };
+            let found = are_present(dir.path(), &[output, larger.clone()]);
+            assert_eq!(found, [true, false], "{}", larger.path);
         }
     }
 }

@@ -1,12 +1,13 @@
 //! Roots: directories that hold units.
 
 use std::fs;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process;
 
 use serde::{Deserialize, Serialize};
 
+use crate::dir::{Units, read_file};
 use crate::mark::{Mark, User};
 use crate::{Key, KeyBuilder, KeyLock, Record, RecordError};
 
@@ -223,12 +224,15 @@ impl Root {
 
     /// Whether units of the package `name` were ever built here.
     pub fn has(&self, name: &str) -> bool {
-        self.path.join("units").join(name).is_dir()
+        self.path.join(Root::UNITS).join(name).is_dir()
     }
+
+    /// Name of the directory with all units.
+    pub(crate) const UNITS: &str = "units";
 
     /// Directory of the variants of `key`. `name` is for people, and part of the path only.
     fn key_dir(&self, name: &str, key: Key) -> PathBuf {
-        let mut dir = self.path.join("units");
+        let mut dir = self.path.join(Root::UNITS);
         dir.push(name);
         dir.push(key.dir_name());
         dir
@@ -281,30 +285,7 @@ impl Root {
 
     /// The first variant of `key`, which mostly is the only one, without looking for others.
     pub fn first(&self, name: &str, key: Key) -> First {
-        self.first_below(&self.path, name, key)
-    }
-
-    /// The directory that all units are in, if that is no symbolic link, and otherwise the root's.
-    pub(crate) fn top(&self) -> PathBuf {
-        let units = self.path.join("units");
-        match is_link(&units) {
-            true => self.path.clone(),
-            false => units,
-        }
-    }
-
-    /// The same as [`Root::first`], where it is known that one gets to `top` without a symbolic link.
-    pub(crate) fn first_below(&self, top: &Path, name: &str, key: Key) -> First {
-        let key_dir = self.key_dir(name, key);
-        let dir = key_dir.join("0");
-        match link_below(top, &dir) {
-            None => match Record::read(&dir, key) {
-                Ok(Some(record)) => First::Found(Candidate { dir, record }),
-                Ok(None) if !key_dir.exists() => First::Nothing,
-                Ok(None) | Err(_) => First::Unsure,
-            },
-            Some(_) => First::Unsure,
-        }
+        Units::of(self).first(name, key)
     }
 
     /// Takes the lock that a builder of `key` needs, or returns `None` if another one holds it.
@@ -510,25 +491,8 @@ pub(crate) fn write_by_rename(dir: &Path, name: &str, contents: &[u8]) -> io::Re
     result
 }
 
-/// Reads a file that a root or a unit has by its name. Not what a symbolic link leads to, nor a pipe
-/// or a device, where there may be no end, and nothing that is too large to be such a file.
-pub(crate) fn read_file(path: &Path) -> io::Result<Vec<u8>> {
-    const MAX_SIZE: u64 = 1 << 28;
-    let meta = fs::symlink_metadata(path)?;
-    if !meta.is_file() || meta.len() > MAX_SIZE {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "it is no ordinary file",
-        ));
-    }
-    // As long as it was a moment ago, so that nobody has to ask for its end.
-    let mut bytes = vec![0; meta.len() as usize];
-    fs::File::open(path)?.read_exact(&mut bytes)?;
-    Ok(bytes)
-}
-
 /// The symbolic link by way of which one gets from `top` to `dir`, if there is one.
-fn link_below<'a>(top: &Path, dir: &'a Path) -> Option<&'a Path> {
+pub(crate) fn link_below<'a>(top: &Path, dir: &'a Path) -> Option<&'a Path> {
     let rest = dir.strip_prefix(top);
     let depth = rest.map_or(usize::MAX, |rest| rest.components().count());
     dir.ancestors().take(depth).find(|dir| is_link(dir))

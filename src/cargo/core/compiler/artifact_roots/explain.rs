@@ -513,7 +513,7 @@ fn why_not_this(
     root: &Root,
 ) -> Option<Reason> {
     let (candidates, _) = root.candidates(&directory_name(unit), inner.entries[unit].key);
-    let var = (inner.environment).of(unit, build_runner.is_primary_package(unit));
+    let var = inner.environment.of(build_runner, unit);
     let files = &inner.entries[unit].files;
     let pkg_files = PresentFiles::of(&inner.source_digests, files, &inner.written);
     let world = World {

@@ -58,21 +58,21 @@ impl Environment {
         })
     }
 
-    /// The variables as `unit` sees them. `is_primary` if it is of a package that was asked for.
+    /// The variables as `unit` sees them.
     ///
     /// For a build script they are those that Cargo asks about the ones that the script wants to be run again for, which has nothing
     /// to do with what it is given under that name.
     pub fn of<'a>(
         &'a self,
+        build_runner: &'a BuildRunner<'_, '_>,
         unit: &'a Unit,
-        is_primary: bool,
     ) -> impl Fn(&str) -> Option<OsString> + 'a {
         let (pkg, is_run) = (&unit.pkg, unit.mode.is_run_custom_build());
         move |name| match name {
             "CARGO_MANIFEST_DIR" => Some(pkg.root().into()),
             "CARGO_MANIFEST_PATH" => Some(pkg.manifest_path().into()),
             _ if is_run => self.var(name),
-            "CARGO_PRIMARY_PACKAGE" if is_primary => Some("1".into()),
+            "CARGO_PRIMARY_PACKAGE" if build_runner.is_primary_package(unit) => Some("1".into()),
             _ => match pkg.manifest().metadata().env_var(name) {
                 Some(value) => Some(value.into_owned().into()),
                 None => self.var(name),

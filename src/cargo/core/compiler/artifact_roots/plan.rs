@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use cargo_util::paths;
 use itertools::Itertools as _;
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 use unit_store::{
     Crew, Dependency, Digest, FileDigests, First, Found, Key, Lookup, Node, Offer, Root, World,
 };
@@ -87,11 +87,14 @@ pub(in crate::core::compiler) fn plan(build_runner: &mut BuildRunner<'_, '_>) ->
     };
 
     let order = topological_order(build_runner);
+    inner.entries.reserve(order.len());
     let common = key::Common::new(build_runner)?;
     let mut shareable: Vec<Unit> = Vec::new();
     let mut index = UnitMap::default();
+    index.reserve(order.len());
     // Of packages.
-    let mut packages = HashMap::new();
+    let mut packages = FxHashMap::default();
+    packages.reserve(order.len());
     let overlays: Vec<PathBuf> = (build_runner.bcx.ws.local_overlays()?)
         .filter_map(|(_, registry)| registry.url().to_file_path().ok())
         .collect();
@@ -405,8 +408,7 @@ impl Inner {
             self.files = FileDigests::default();
         }
         let pkg_files = PresentFiles::of(&self.source_digests, &entry.files, &self.written);
-        let is_primary = build_runner.is_primary_package(unit);
-        let var = self.environment.of(unit, is_primary);
+        let var = self.environment.of(build_runner, unit);
         let world = World {
             var: &var,
             pristine: pkg_files.are_pristine(),

@@ -304,8 +304,7 @@ fn candidate(
     let Some(watched) = stored::watched_in(build_runner, unit, dir, &hash)? else {
         return Ok(None);
     };
-    let is_primary = build_runner.is_primary_package(unit);
-    let var = inner.environment.of(unit, is_primary);
+    let var = inner.environment.of(build_runner, unit);
     let settled_variables = settled_variables(unit);
     let is_as_it_was = (watched.env.iter()).all(|(name, value)| {
         settled_variables.contains(name.as_str())
