@@ -1688,21 +1688,13 @@ fn vendored_package_that_changed_when_it_had_been_checked() {
     let edited = one.root().join("edited.rs");
     fs::rename(&lib, &edited).unwrap();
     fs::write(&edited, leaf_lib(2)).unwrap();
-    // Cargo compares it while it plans, and again before the unit is started. It finds what the list says, and who comes later the other
-    // one.
-    let pipes = ["first", "second"].map(|name| one.root().join(name));
-    for pipe in &pipes {
-        let status = Command::new("mkfifo").arg(pipe).status().unwrap();
-        assert!(status.success());
-    }
-    let [first, second] = pipes;
-    fs::rename(first, &lib).unwrap();
+    // Cargo compares it before the unit is started. It finds what the list says, and who comes later the other one.
+    let status = Command::new("mkfifo").arg(&lib).status().unwrap();
+    assert!(status.success());
     let checked = thread::spawn(move || {
-        for next in [second, edited] {
-            let mut pipe = File::options().write(true).open(&lib).unwrap();
-            fs::rename(next, &lib).unwrap();
-            pipe.write_all(leaf_lib(1).as_bytes()).unwrap();
-        }
+        let mut pipe = File::options().write(true).open(&lib).unwrap();
+        fs::rename(edited, &lib).unwrap();
+        pipe.write_all(leaf_lib(1).as_bytes()).unwrap();
     });
     let report = build_with_own_home(&one, &deps).run();
     assert!(checked.is_finished(), "{report}");
@@ -2072,14 +2064,21 @@ fn git_package_whose_script_writes_a_source() {
 /// Publishes `headers`, whose build script writes a file as `FOO` says, if it is set, and says where that is; and packages of these names
 /// with build scripts that read it.
 fn publish_readers_of_a_header(readers: &[&str]) {
+    publish_readers_by(readers, "");
+}
+
+/// The same, where `link` makes the path `dir` another one.
+fn publish_readers_by(readers: &[&str], link: &str) {
     let script = r#"
         println!("cargo::rerun-if-env-changed=FOO");
         if let Ok(foo) = std::env::var("FOO") {
             std::fs::write("include/value", foo).unwrap();
         }
-        println!("cargo::metadata=include={}/include", std::env::var("CARGO_MANIFEST_DIR").unwrap());
+        let dir = std::env::var("CARGO_MANIFEST_DIR").unwrap() + "/include";
+        {LINK}
+        println!("cargo::metadata=include={dir}");
     "#;
-    scripted("headers", script, "")
+    scripted("headers", &script.replace("{LINK}", link), "")
         .file("Cargo.toml", &published("headers", "links = 'headers'"))
         .file("include/value", "0")
         .publish();
@@ -2101,6 +2100,21 @@ fn publish_readers_of_a_header(readers: &[&str]) {
 fn header_that_a_script_writes_to_its_package() {
     let build = build_as_of_crates_io();
     publish_readers_of_a_header(&["leaf"]);
+    assert_written_source_is_compiled(|name| user_of_leaf(name, ""), build);
+}
+
+/// The same, where others are told of a link in `OUT_DIR` that leads there: what the run says is the same whatever it has written.
+#[cfg(unix)]
+#[cargo_test]
+fn header_that_is_found_by_way_of_a_link() {
+    let build = build_as_of_crates_io();
+    let link = r#"
+        let link = std::env::var("OUT_DIR").unwrap() + "/include";
+        let _ = std::fs::remove_file(&link);
+        std::os::unix::fs::symlink(dir, &link).unwrap();
+        let dir = link;
+    "#;
+    publish_readers_by(&["leaf"], link);
     assert_written_source_is_compiled(|name| user_of_leaf(name, ""), build);
 }
 
@@ -2138,6 +2152,31 @@ fn header_that_a_script_writes_to_its_vendored_package() {
         let report = app.cargo("build").deps_dir(&deps).env("FOO", value).run();
         assert_eq!(app.says(), value, "{report}");
         fs::remove_dir_all(app.root()).unwrap();
+    }
+}
+
+/// A script that changes a file on the list of its vendored package. Cargo compares them before it compiles, and there is nothing to compile
+/// in the second build; one with the settings refused to go on.
+#[cargo_test]
+fn vendored_package_whose_script_changes_a_file_is_built_again() {
+    let script = r#"std::fs::write("value", "1").unwrap();"#;
+    let lib = r#"pub const VALUE: &str = include_str!("../value");"#;
+    scripted("leaf", script, lib).file("value", "0").publish();
+    let main = r#"fn main() { println!("{}", leaf::VALUE); }"#;
+    let deps = dir("deps");
+    let stock: fn(Cargo, &Path) -> Cargo = |cargo, _| cargo.with_exe(&stock_cargo());
+    for (number, over) in [stock, OVER_A_ROOT[0], OVER_A_ROOT[1]].iter().enumerate() {
+        let app = app(&format!("app{number}"), "leaf = '1.0'", main);
+        vendor(&app);
+        for code in [
+            main.to_owned(),
+            main.to_owned(),
+            format!("{main} // edited"),
+        ] {
+            app.change_file("src/main.rs", &code);
+            let report = over(app.cargo("build"), &deps).run();
+            assert_eq!(app.says(), "1", "{report}");
+        }
     }
 }
 

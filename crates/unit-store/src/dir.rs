@@ -238,7 +238,8 @@ mod linux {
             SFlag::S_IFLNK => Kind::Link,
             SFlag::S_IFDIR => Kind::Dir,
             SFlag::S_IFREG => Kind::File {
-                size: stat.st_size.unsigned_abs(),
+                // Of another type where addresses have 32 bits.
+                size: u64::try_from(stat.st_size).unwrap_or_default(),
                 is_executable: stat.st_mode & EXECUTABLE != 0,
             },
             _ => Kind::Other,
@@ -272,6 +273,11 @@ mod tests {
         let (name, key) = ("p-1.0.0", fields.key());
         let first = || {
             let opened = Units::of(&root);
+            #[cfg(target_os = "linux")]
+            assert_eq!(
+                opened.opened.is_some(),
+                opened.path.is_dir() && !is_link(&opened.path)
+            );
             let not_opened = Units {
                 #[cfg(target_os = "linux")]
                 opened: None,

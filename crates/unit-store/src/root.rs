@@ -418,6 +418,13 @@ impl Root {
             )
     }
 
+    /// Whether something that was built of `key` is [kept for](Begun::keep_for) `user`.
+    pub fn has_kept(&self, name: &str, key: Key, user: &Path) -> bool {
+        let key_dir = self.key_dir(name, key);
+        let mut dirs = (variants(&key_dir).into_iter()).map(|it| key_dir.join(it.to_string()));
+        dirs.any(|dir| matches!(User::of(&dir, user), User::This))
+    }
+
     /// How many finished variants of `key` there seem to be.
     pub fn count(&self, name: &str, key: Key) -> usize {
         let key_dir = self.key_dir(name, key);

@@ -55,7 +55,7 @@ pub(in crate::core::compiler) fn answer(build_runner: &BuildRunner<'_, '_>) -> C
     let reused = (inner.entries.keys()).filter(|unit| !is_missing(&inner, unit));
     if reused.count() < order.len() {
         // As is done when the first one is compiled.
-        inner.verify_vendored(build_runner)?;
+        inner.verify_vendored(build_runner, false)?;
     }
     let answer = Answer {
         causes: (inner.causes).get_or_init(|| Causes::of(&inner, build_runner)),

@@ -71,6 +71,7 @@ use unit_store::{Dependency, Digest, FileDigests, Key, KeyBuilder, Observed, Roo
 
 use super::{BuildRunner, Executor, Freshness, Unit};
 use crate::core::compiler::CompileMode;
+use crate::core::{Package, PackageId};
 use crate::util::GlobalContext;
 use crate::util::errors::CargoResult;
 
@@ -271,21 +272,43 @@ enum State {
 }
 
 impl Inner {
-    /// Checks that the files of vendored packages are those that they list, as Cargo does before it
-    /// compiles one.
-    fn verify_vendored(&self, build_runner: &BuildRunner<'_, '_>) -> CargoResult<()> {
+    /// Checks that the files of vendored packages are those that they list, as Cargo does before it compiles one. With `is_reused` only
+    /// those that are reused as a whole. The rest of the others is a matter of the jobs that compile it: what Cargo takes from the
+    /// project's target directory may have been made before a script changed a file.
+    fn verify_vendored(
+        &self,
+        build_runner: &BuildRunner<'_, '_>,
+        is_reused: bool,
+    ) -> CargoResult<()> {
         let sources = build_runner.bcx.packages.sources();
-        let mut verified = HashSet::new();
-        for unit in self.entries.keys() {
+        let is_other = |entry: &Entry| is_reused && !matches!(entry.state, State::Reused { .. });
+        let others = (self.entries.iter()).filter(|(_, entry)| is_other(entry));
+        // Those that were verified, or are not to be.
+        let mut settled: HashSet<PackageId> =
+            others.map(|(unit, _)| unit.pkg.package_id()).collect();
+        for (unit, entry) in &self.entries {
             let id = unit.pkg.package_id();
-            if sources::is_vendored(build_runner, &unit.pkg)
-                && verified.insert(id)
+            if entry.files.is_vendored
+                && settled.insert(id)
                 && let Some(source) = sources.get(id.source_id())
             {
                 source.verify(id)?;
             }
         }
         Ok(())
+    }
+
+    /// Whether the deps dir has a run of the build script of `pkg` that is kept for this project alone.
+    fn has_kept_run(&self, build_runner: &BuildRunner<'_, '_>, pkg: &Package) -> bool {
+        let Some(root) = &self.deps_dir else {
+            return false;
+        };
+        let user = build_runner.bcx.ws.target_dir().into_path_unlocked();
+        let is_its_run = |unit: &Unit| {
+            unit.mode.is_run_custom_build() && unit.pkg.package_id() == pkg.package_id()
+        };
+        let mut runs = (self.entries.iter()).filter(|(unit, _)| is_its_run(unit));
+        runs.any(|(unit, entry)| root.has_kept(&plan::directory_name(unit), entry.key, &user))
     }
 
     fn reused_identity(&self, unit: &Unit) -> Option<Digest> {
@@ -446,12 +469,16 @@ impl ArtifactRoots {
         }
     }
 
-    /// Whether a build script that was run in this build may have written to the package of `unit`, which was checked before.
-    pub fn is_written(&self, unit: &Unit) -> bool {
+    /// Whether a build script that was run in this build, or in an earlier one of the project that kept the run, may have written to
+    /// the package of `unit`, which was checked before.
+    pub fn is_written(&self, build_runner: &BuildRunner<'_, '_>, unit: &Unit) -> bool {
         self.0.as_ref().is_some_and(|inner| {
             let inner = inner.borrow();
-            let entry = inner.entries.get(unit);
-            entry.is_some_and(|entry| inner.written.contains(&entry.files.top))
+            let Some(entry) = inner.entries.get(unit) else {
+                return false;
+            };
+            inner.written.contains(&entry.files.top)
+                || entry.files.is_vendored && inner.has_kept_run(build_runner, &unit.pkg)
         })
     }
 
@@ -590,7 +617,7 @@ impl ArtifactRoots {
         };
         let inner = inner.borrow();
         if freshness.is_dirty() && !inner.has_verified.replace(true) {
-            inner.verify_vendored(build_runner)?;
+            inner.verify_vendored(build_runner, true)?;
         }
         let reused_from = match inner.entries.get(unit).map(|entry| &entry.state) {
             Some(State::Reused { root, .. }) => Some(*root),

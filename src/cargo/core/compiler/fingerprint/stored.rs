@@ -74,7 +74,7 @@ pub(super) fn job(build_runner: &BuildRunner<'_, '_>, unit: &Unit) -> CargoResul
     let source = sources.get(package_id.source_id());
     let source = source.ok_or_else(|| internal("missing package source"))?;
     // Where no job is late, all are made before a script is run.
-    if !build_runner.artifact_roots.is_written(unit) {
+    if !build_runner.artifact_roots.is_written(build_runner, unit) {
         source.verify(package_id)?;
     }
     Ok(Some(Job::new_dirty(Work::noop(), DirtyReason::FreshBuild)))
