@@ -194,11 +194,7 @@ impl<'a> Course<'a> {
         let mut absent = Vec::new();
         for camp in camps.iter_mut() {
             let ready = self.get_ready(camp, scenario);
-            if ready.is_err() {
-                // So that the next scenario doesn't take what is there for all.
-                shell::remove_dir(&camp.filler.join("target"))?;
-            }
-            self.forgive(camp.contender, scenario, ready, &mut absent)?;
+            self.forgive(camp, scenario, ready, &mut absent)?;
         }
         for round in 1..=rounds {
             self.rounds += 1;
@@ -210,7 +206,7 @@ impl<'a> Course<'a> {
                 .collect();
             for camp in in_turn(taking_part, round as usize) {
                 let measured = self.measure(camp, scenario, round);
-                self.forgive(camp.contender, scenario, measured, &mut absent)?;
+                self.forgive(camp, scenario, measured, &mut absent)?;
             }
         }
         Ok(())
@@ -262,11 +258,13 @@ impl<'a> Course<'a> {
     /// others do.
     fn forgive(
         &mut self,
-        contender: Contender,
+        camp: &mut Camp<'_>,
         scenario: Scenario,
         result: Result<()>,
         absent: &mut Vec<Contender>,
     ) -> Result<()> {
+        let contender = camp.contender;
+        camp.compiler = 0;
         match result {
             Err(error) if contender.peer().is_some() => {
                 self.miss(scenario, &format!("{contender}: {error:#}"));
@@ -274,6 +272,8 @@ impl<'a> Course<'a> {
                 let (case, name) = (self.case(scenario), contender.to_string());
                 let is_its = |it: &Sample| case.has(it) && it.contender == name;
                 self.samples.retain(|sample| !is_its(sample));
+                // In the next scenario it begins with nothing. If that fails, it does so then.
+                let _ = empty(camp);
                 Ok(())
             }
             result => result.with_context(|| format!("{}, {contender}", self.case(scenario))),

@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 #[cfg(target_os = "linux")]
 use std::os::fd::OwnedFd;
 
+#[cfg(target_os = "linux")]
+use nix::errno::Errno;
+
 use crate::root::{is_link, link_below};
 use crate::{Candidate, First, Key, Record, Root};
 
@@ -85,7 +88,9 @@ impl Units {
                         opened: Some(opened),
                     });
                 }
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(error),
+                Err(error @ (Errno::ENOENT | Errno::ELOOP | Errno::EXDEV)) => {
+                    return Err(error.into());
+                }
                 // Perhaps the kernel doesn't have the call, or a sandbox forbids it.
                 Err(_) => {}
             }
@@ -218,11 +223,11 @@ mod linux {
         )?)
     }
 
-    pub(super) fn open_without_links(dir: &OwnedFd, path: &Path) -> io::Result<OwnedFd> {
+    pub(super) fn open_without_links(dir: &OwnedFd, path: &Path) -> nix::Result<OwnedFd> {
         let how = OpenHow::new()
             .flags(PLACE)
             .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS | ResolveFlag::RESOLVE_BENEATH);
-        Ok(fcntl::openat2(dir, path, how)?)
+        fcntl::openat2(dir, path, how)
     }
 
     pub(super) fn open_file(dir: &OwnedFd, name: &Path) -> io::Result<File> {
@@ -303,18 +308,29 @@ mod tests {
         root.commit(&begun.dir, &record, &fields).expect("commit");
         let is_found = |first: &First| matches!(first, First::Found(it) if it.dir == begun.dir);
         assert!(is_found(&first()));
+        #[cfg(target_os = "linux")]
+        {
+            let units = Units::of(&root);
+            let rest = begun.dir.strip_prefix(&units.path).expect("it is there");
+            let opened = linux::open_without_links(units.opened.as_ref().expect("opened"), rest);
+            let is_tested = !matches!(opened, Err(Errno::ENOSYS | Errno::EPERM));
+            assert_eq!(opened.is_ok(), is_tested, "{opened:?}");
+        }
         // The unit, its key's and its package's directory, and that of all units.
         for path in begun.dir.ancestors().take(4) {
-            fs::rename(path, &elsewhere).expect("rename");
-            symlink(&elsewhere, path).expect("symlink");
-            let found = first();
-            assert!(matches!(found, First::Unsure), "{}", path.display());
-            fs::remove_file(path).expect("remove");
-            assert!(!is_found(&first()), "{}", path.display());
-            fs::write(path, "").expect("write");
-            assert!(!is_found(&first()), "{}", path.display());
-            fs::remove_file(path).expect("remove");
-            fs::rename(&elsewhere, path).expect("rename");
+            let beside = path.with_file_name("beside");
+            for (moved, link) in [(&elsewhere, &*elsewhere), (&beside, "beside".as_ref())] {
+                fs::rename(path, moved).expect("rename");
+                symlink(link, path).expect("symlink");
+                let found = first();
+                assert!(matches!(found, First::Unsure), "{}", path.display());
+                fs::remove_file(path).expect("remove");
+                assert!(!is_found(&first()), "{}", path.display());
+                fs::write(path, "").expect("write");
+                assert!(!is_found(&first()), "{}", path.display());
+                fs::remove_file(path).expect("remove");
+                fs::rename(moved, path).expect("rename");
+            }
         }
         // The way to the root may have links.
         let linked = dir.path().join("linked");
