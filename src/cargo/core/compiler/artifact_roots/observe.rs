@@ -359,7 +359,8 @@ impl Observer {
     /// See [`digest_of_declared`].
     pub fn digest_of_declared(&self, output: &BuildOutput, stdout: &[u8]) -> Digest {
         let settled: Vec<&Path> = self.settled.iter().map(PathBuf::as_path).collect();
-        let sources = what_sources_tell(stdout, &self.pkg_root, &self.files, &self.source_digests);
+        let is_told = tells_of_sources(stdout, &self.pkg_root, &self.files);
+        let sources = self.source_digests.present(&self.files, is_told);
         let (root, top) = (&self.pkg_root, &self.files.top);
         digest_of_declared(output, root, top, &settled, sources)
     }
@@ -597,18 +598,6 @@ pub(super) fn tells_of_sources(stdout: &[u8], root: &Path, files: &PackageFiles)
     let directives = directives(stdout);
     let mut dirs = [root, &files.top].into_iter().flat_map(and_real);
     dirs.any(|dir| mentions_path(&directives, &dir))
-}
-
-/// Digest of the package in `root` as dependents of the run of its build script, which printed `stdout`, may see it. `None` if that is told by
-/// its key, or the run says nothing of where it is. Where it is touched that may be said in a file of the run, or by a link.
-pub(super) fn what_sources_tell(
-    stdout: &[u8],
-    root: &Path,
-    files: &PackageFiles,
-    digests: &SourceDigests,
-) -> Option<Digest> {
-    let is_seen = files.look().is_touched() || tells_of_sources(stdout, root, files);
-    is_seen.then(|| digests.present(files)).flatten()
 }
 
 /// Digest of the files that a build script declared, or wants to be linked in, but for those of its package, or its repository, that are not

@@ -430,14 +430,14 @@ impl SourceDigests {
         digest
     }
 
-    /// What tells the present files of `package` from those that others may have: nothing if they are as Cargo got them, where it gets the
-    /// same each time.
-    pub fn present(&self, package: &PackageFiles) -> Option<Digest> {
+    /// What tells the present files of `package` from those that others may have, for who `is_told` where it is: nothing if they are as
+    /// Cargo got them, where it gets the same each time. Who isn't told may be by way of a file or a link, which counts where they are touched.
+    pub fn present(&self, package: &PackageFiles, is_told: bool) -> Option<Digest> {
         let look = package.look();
-        let is_as_got = !look.is_touched()
-            && (package.is_pristine || matches!(package.sources, Sources::Settled));
+        let is_same = package.is_pristine || matches!(package.sources, Sources::Settled);
         // What can't be read is like nothing else.
-        (!is_as_got).then(|| self.by(package, look).unwrap_or(look.digest()))
+        (look.is_touched() || is_told && !is_same)
+            .then(|| self.by(package, look).unwrap_or(look.digest()))
     }
 
     /// Makes those of all of `packages`, with up to `jobs` threads, of which the caller's is one.

@@ -29,7 +29,7 @@ use unit_store::{
 
 use super::observe::{
     Uses, and_real, any_source, digest_of_declared, directives, settled_dirs, settled_variables,
-    what_sources_tell,
+    tells_of_sources,
 };
 use super::sources::is_vendored;
 use super::start::{Seen, dep_info_name, identity};
@@ -259,7 +259,8 @@ fn candidate(
         let settled: Vec<&Path> = settled.iter().map(PathBuf::as_path).collect();
         let (root, files) = (unit.pkg.root(), &inner.entries[unit].files);
         let stdout = paths::read_bytes(&places.script_stdout())?;
-        let sources = what_sources_tell(&stdout, root, files, &inner.source_digests);
+        let is_told = tells_of_sources(&stdout, root, files);
+        let sources = inner.source_digests.present(files, is_told);
         declared = Some(digest_of_declared(
             &output, root, &files.top, &settled, sources,
         ));
